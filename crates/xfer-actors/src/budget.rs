@@ -1,0 +1,101 @@
+//! The one budget of a system, shared by the scheduler and whoever holds a [`Permit`] on it.
+//!
+//! The rule is `xfer_core::budget`; here is the clock, the lock, and the obligation: a permit gives back what it took when it is
+//! dropped, wherever that happens.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use xfer_core::budget::{Budget, Cost, InUse, Limits, Taken};
+
+/// The budget with its clock.
+pub(crate) struct SharedBudget {
+    budget: Mutex<Budget>,
+    origin: Instant,
+    /// Whether the scheduler was refused something, and so wants to hear of everything that comes back.
+    starved: AtomicBool,
+    wake: Box<dyn Fn() + Send + Sync>,
+}
+
+impl SharedBudget {
+    /// A budget of `limits`; `wake` is called when something came back after a refusal.
+    pub(crate) fn new(limits: Limits, wake: impl Fn() + Send + Sync + 'static) -> SharedBudget {
+        SharedBudget {
+            budget: Mutex::new(Budget::new(limits)),
+            origin: Instant::now(),
+            starved: AtomicBool::new(false),
+            wake: Box::new(wake),
+        }
+    }
+
+    /// Time since the budget was made: the clock that core's rules are given.
+    pub(crate) fn now(&self) -> Duration {
+        self.origin.elapsed()
+    }
+
+    /// Takes `cost`, or says when to ask again (`Err(None)`: when something comes back).
+    pub(crate) fn take(self: &Arc<Self>, cost: Cost) -> Result<Permit, Option<Duration>> {
+        let taken = self.budget.lock().try_take(&cost, self.now());
+        match taken {
+            Taken::Taken => Ok(Permit { budget: Arc::clone(self), cost }),
+            Taken::Refused { retry_after } => {
+                self.starved.store(true, Ordering::SeqCst);
+                Err(retry_after)
+            }
+        }
+    }
+
+    /// Changes how many requests may be in flight.
+    pub(crate) fn set_requests(&self, requests: usize) {
+        self.budget.lock().set_requests(requests);
+    }
+
+    /// Requests in flight and memory in use.
+    pub(crate) fn in_use(&self) -> InUse {
+        self.budget.lock().in_use()
+    }
+}
+
+/// A share of the budget; given back on drop.
+pub(crate) struct Permit {
+    budget: Arc<SharedBudget>,
+    cost: Cost,
+}
+
+impl Permit {
+    /// Moves the memory of this permit into one of its own, to outlive the request.
+    pub(crate) fn split_memory(&mut self) -> Permit {
+        let memory = std::mem::take(&mut self.cost.memory);
+        Permit { budget: Arc::clone(&self.budget), cost: Cost { memory, ..Cost::default() } }
+    }
+
+    /// Gives back the memory above `bytes`: the object turned out smaller than what was reserved.
+    pub(crate) fn shrink_memory(&mut self, bytes: u64) {
+        let surplus = self.cost.memory.saturating_sub(bytes);
+        if surplus > 0 {
+            self.cost.memory -= surplus;
+            drop(Permit { budget: Arc::clone(&self.budget), cost: Cost { memory: surplus, ..Cost::default() } });
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if self.cost == Cost::default() {
+            return;
+        }
+        self.budget.budget.lock().give_back(&self.cost);
+        if self.budget.starved.swap(false, Ordering::SeqCst) {
+            (self.budget.wake)();
+        }
+    }
+}
+
+impl fmt::Debug for Permit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Permit({:?})", self.cost)
+    }
+}

@@ -1,0 +1,419 @@
+//! What all requests of one transfer share: the object, its arguments, the source or target, and how to stop.
+//!
+//! Invariants: of "stop" and "make it final" exactly one wins ([`Phase`]), so that a cancel that says `true` has an outcome that says
+//! so; bytes are counted once, whatever is repeated ([`Meter`]).
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+use xfer_core::args::{self, CallKind, ChecksumChoice, ExtraArgs};
+use xfer_core::checksum::{Algorithm, ChecksumKind};
+use xfer_core::error::Error;
+use xfer_core::id::{PartNumber, TransferId};
+use xfer_core::job::ObjectFacts;
+use xfer_core::upload::UploadChecksum;
+use xfer_serializer::RequestSerializer;
+
+use crate::os::{OsUtils, SystemFiles};
+use crate::source::{Source, UploadSource};
+use crate::target::{DownloadTarget, Target};
+
+static NEXT_TRANSFER: AtomicU64 = AtomicU64::new(1);
+
+/// One upload, download or delete as its requests see it. Made by [`Call::upload`], [`Call::download`] and [`Call::delete`], which
+/// check everything that can be checked at once.
+pub struct Call {
+    id: TransferId,
+    kind: CallKind,
+    bucket: Arc<str>,
+    key: Arc<str>,
+    args: ExtraArgs,
+    serializer: Arc<RequestSerializer>,
+    needs_runtime: bool,
+    pub(crate) source: Option<Source>,
+    pub(crate) target: Option<Target>,
+    pub(crate) checksum: UploadChecksum,
+    pub(crate) cut: CancellationToken,
+    pub(crate) phase: Phase,
+    pub(crate) meter: Meter,
+    /// HTTP requests begun, all tries counted.
+    pub(crate) requests: AtomicU32,
+    /// What discovery found, for the attempts after it.
+    discovered: OnceLock<ObjectFacts>,
+    /// The algorithm that every landed range is checked by, chosen at discovery: index into `Algorithm::ALL` plus one, 0 for none.
+    landing: AtomicU8,
+}
+
+impl Call {
+    /// An upload of `source` to `bucket` and `key`.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](xfer_core::error::ErrorKind::InvalidArgument) for arguments that cannot be,
+    /// [`SourceUnavailable`](xfer_core::error::ErrorKind::SourceUnavailable) for a file that is not there.
+    pub fn upload(
+        serializer: &Arc<RequestSerializer>,
+        source: impl Into<UploadSource>,
+        bucket: &str,
+        key: &str,
+        args: ExtraArgs,
+    ) -> Result<Arc<Call>, Error> {
+        Call::upload_with(serializer, source, bucket, key, args, &SystemFiles)
+    }
+
+    /// As [`upload`](Call::upload), with another view of the file system.
+    ///
+    /// # Errors
+    /// As [`upload`](Call::upload).
+    pub fn upload_with(
+        serializer: &Arc<RequestSerializer>,
+        source: impl Into<UploadSource>,
+        bucket: &str,
+        key: &str,
+        args: ExtraArgs,
+        os: &dyn OsUtils,
+    ) -> Result<Arc<Call>, Error> {
+        args::validate(CallKind::Upload, bucket, key, &args)?;
+        let checksum = upload_checksum(&args).map_err(|error| error.in_object(bucket, key))?;
+        let source = source.into();
+        let needs_runtime = source.is_async();
+        let source = source.prepare(os).map_err(|error| error.in_object(bucket, key))?;
+        let mut call = Call::new(CallKind::Upload, serializer, bucket, key, args);
+        call.needs_runtime = needs_runtime;
+        call.source = Some(source);
+        call.checksum = checksum;
+        Ok(Arc::new(call))
+    }
+
+    /// A download of `bucket` and `key` into `target`.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](xfer_core::error::ErrorKind::InvalidArgument) for arguments that cannot be,
+    /// [`TargetUnavailable`](xfer_core::error::ErrorKind::TargetUnavailable) for a directory that is not there.
+    pub fn download(
+        serializer: &Arc<RequestSerializer>,
+        bucket: &str,
+        key: &str,
+        target: impl Into<DownloadTarget>,
+        args: ExtraArgs,
+    ) -> Result<Arc<Call>, Error> {
+        let os: Arc<dyn OsUtils> = Arc::new(SystemFiles);
+        Call::download_with(serializer, bucket, key, target, args, &os)
+    }
+
+    /// As [`download`](Call::download), with another view of the file system.
+    ///
+    /// # Errors
+    /// As [`download`](Call::download).
+    pub fn download_with(
+        serializer: &Arc<RequestSerializer>,
+        bucket: &str,
+        key: &str,
+        target: impl Into<DownloadTarget>,
+        args: ExtraArgs,
+        os: &Arc<dyn OsUtils>,
+    ) -> Result<Arc<Call>, Error> {
+        args::validate(CallKind::Download, bucket, key, &args)?;
+        let target = target.into();
+        let needs_runtime = target.is_async();
+        let target = target.prepare(os).map_err(|error| error.in_object(bucket, key))?;
+        let mut call = Call::new(CallKind::Download, serializer, bucket, key, args);
+        call.needs_runtime = needs_runtime;
+        call.target = Some(target);
+        Ok(Arc::new(call))
+    }
+
+    /// A delete of `bucket` and `key`.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](xfer_core::error::ErrorKind::InvalidArgument) for arguments that cannot be.
+    pub fn delete(
+        serializer: &Arc<RequestSerializer>,
+        bucket: &str,
+        key: &str,
+        args: ExtraArgs,
+    ) -> Result<Arc<Call>, Error> {
+        args::validate(CallKind::Delete, bucket, key, &args)?;
+        Ok(Arc::new(Call::new(CallKind::Delete, serializer, bucket, key, args)))
+    }
+
+    fn new(
+        kind: CallKind,
+        serializer: &Arc<RequestSerializer>,
+        bucket: &str,
+        key: &str,
+        args: ExtraArgs,
+    ) -> Call {
+        Call {
+            id: TransferId(NEXT_TRANSFER.fetch_add(1, Ordering::Relaxed)),
+            kind,
+            bucket: bucket.into(),
+            key: key.into(),
+            args,
+            serializer: Arc::clone(serializer),
+            needs_runtime: false,
+            source: None,
+            target: None,
+            checksum: UploadChecksum::None,
+            cut: CancellationToken::new(),
+            phase: Phase::default(),
+            meter: Meter::default(),
+            requests: AtomicU32::new(0),
+            discovered: OnceLock::new(),
+            landing: AtomicU8::new(0),
+        }
+    }
+
+    /// The transfer's id, unique in this process.
+    #[must_use]
+    pub fn id(&self) -> TransferId {
+        self.id
+    }
+
+    /// Which of the three calls it is.
+    #[must_use]
+    pub fn kind(&self) -> CallKind {
+        self.kind
+    }
+
+    /// The bucket's name or ARN.
+    #[must_use]
+    pub fn bucket(&self) -> &Arc<str> {
+        &self.bucket
+    }
+
+    /// The key.
+    #[must_use]
+    pub fn key(&self) -> &Arc<str> {
+        &self.key
+    }
+
+    /// The extra arguments as they were given.
+    #[must_use]
+    pub fn args(&self) -> &ExtraArgs {
+        &self.args
+    }
+
+    /// What makes its requests.
+    #[must_use]
+    pub fn serializer(&self) -> &Arc<RequestSerializer> {
+        &self.serializer
+    }
+
+    /// Bytes moved so far, each counted once.
+    #[must_use]
+    pub fn bytes_transferred(&self) -> u64 {
+        self.meter.total()
+    }
+
+    /// Size of the object in bytes, once it is known.
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
+        self.source.as_ref().and_then(Source::length).or_else(|| self.meter.size())
+    }
+
+    /// The next bytes of a download whose target is a stream: for the one who polls that stream. `None` behind the last byte, once the
+    /// object has been verified; of another target, at once.
+    pub fn poll_piece(&self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        match &self.target {
+            Some(Target::Ordered(ordered)) => ordered.poll_piece(context),
+            _ => Poll::Ready(None),
+        }
+    }
+
+    /// Whether source or target needs an asynchronous runtime that may be that of the caller, so that blocking there could block it.
+    #[must_use]
+    pub fn needs_callers_runtime(&self) -> bool {
+        self.needs_runtime
+    }
+
+    /// Cuts off every request of this call that can be cut.
+    pub fn cut(&self) {
+        self.cut.cancel();
+    }
+
+    pub(crate) fn source(&self) -> Result<&Source, Error> {
+        self.source.as_ref().ok_or_else(|| Error::internal("this call has no source"))
+    }
+
+    pub(crate) fn target(&self) -> Result<&Target, Error> {
+        self.target.as_ref().ok_or_else(|| Error::internal("this call has no target"))
+    }
+
+    /// What discovery found, once it has.
+    pub(crate) fn discovered(&self) -> Option<ObjectFacts> {
+        self.discovered.get().cloned()
+    }
+
+    /// Remembers what discovery found. A repeated discovery finds the same, or the machine ends the transfer.
+    pub(crate) fn set_discovered(&self, facts: ObjectFacts) {
+        self.meter.set_size(facts.size);
+        let _ = self.discovered.set(facts);
+    }
+
+    /// Whether a download is to be verified.
+    pub(crate) fn validates(&self) -> bool {
+        args::validates_download(&self.args)
+    }
+
+    /// The algorithm whose checksum goes with each part, or with the whole in one request.
+    pub(crate) fn part_checksum(&self) -> Option<Algorithm> {
+        match &self.checksum {
+            UploadChecksum::None => None,
+            UploadChecksum::PerRequest { algorithm, .. } => Some(*algorithm),
+            UploadChecksum::CallerGiven(checksum) => Some(checksum.algorithm()),
+        }
+    }
+
+    /// What CreateMultipartUpload and CompleteMultipartUpload say of the parts' checksums.
+    pub(crate) fn multipart_checksum(&self) -> Option<(Algorithm, ChecksumKind)> {
+        match &self.checksum {
+            UploadChecksum::None => None,
+            UploadChecksum::PerRequest { algorithm, kind } => Some((*algorithm, *kind)),
+            UploadChecksum::CallerGiven(checksum) => Some((checksum.algorithm(), ChecksumKind::FullObject)),
+        }
+    }
+
+    pub(crate) fn landing_checksum(&self) -> Option<Algorithm> {
+        let index = self.landing.load(Ordering::Acquire).checked_sub(1)?;
+        Algorithm::ALL.get(usize::from(index)).copied()
+    }
+
+    pub(crate) fn set_landing_checksum(&self, algorithm: Option<Algorithm>) {
+        let index = algorithm.and_then(|chosen| Algorithm::ALL.iter().position(|a| *a == chosen));
+        self.landing.store(index.map_or(0, |index| index as u8 + 1), Ordering::Release);
+    }
+
+    /// Puts the object, and the part, into an error.
+    pub(crate) fn locate(&self, error: Error, operation: &'static str, part: Option<PartNumber>) -> Error {
+        let error = error.in_object(Arc::clone(&self.bucket), Arc::clone(&self.key)).in_operation(operation);
+        match part {
+            Some(part) => error.in_part(part),
+            None => error,
+        }
+    }
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?} s3://{}/{}", self.id, self.kind, self.bucket, self.key)
+    }
+}
+
+/// Which checksum an upload carries: by default CRC64NVME, which is of the full object however it is sent.
+fn upload_checksum(args: &ExtraArgs) -> Result<UploadChecksum, Error> {
+    let by = |algorithm: Algorithm, kind: Option<ChecksumKind>| UploadChecksum::PerRequest {
+        algorithm,
+        kind: kind.unwrap_or_else(|| algorithm.default_kind()),
+    };
+    Ok(match args::requested_checksum(args)? {
+        ChecksumChoice::Default => by(Algorithm::Crc64Nvme, None),
+        ChecksumChoice::Algorithm(algorithm, kind) => by(algorithm, kind),
+        ChecksumChoice::Given(checksum) => UploadChecksum::CallerGiven(checksum),
+        ChecksumChoice::GivenMd5 => UploadChecksum::None,
+    })
+}
+
+/// Whether a transfer can still be stopped, or has become final.
+#[derive(Debug, Default)]
+pub(crate) struct Phase(AtomicU8);
+
+const OPEN: u8 = 0;
+const COMMITTING: u8 = 1;
+const STOPPED: u8 = 2;
+
+impl Phase {
+    /// Enters the point of no return; false when the transfer was stopped before.
+    pub(crate) fn try_commit(&self) -> bool {
+        match self.0.compare_exchange(OPEN, COMMITTING, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => true,
+            Err(now) => now == COMMITTING,
+        }
+    }
+
+    /// Leaves the point of no return: the request that should have made it final failed.
+    pub(crate) fn reopen(&self) {
+        // A failed exchange means that it was not committing, and then there is nothing to leave.
+        let _ = self.0.compare_exchange(COMMITTING, OPEN, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// Stops; false when it is too late, or was done before.
+    pub(crate) fn try_stop(&self) -> bool {
+        self.0.compare_exchange(OPEN, STOPPED, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
+/// Bytes of a transfer, counted where they move and read by whoever shows progress.
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
+    moved: AtomicU64,
+    reported: AtomicU64,
+    /// The size plus one; 0 while it is not known.
+    size: AtomicU64,
+}
+
+impl Meter {
+    pub(crate) fn add(&self, bytes: u64) {
+        self.moved.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.moved.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn size(&self) -> Option<u64> {
+        self.size.load(Ordering::Relaxed).checked_sub(1)
+    }
+
+    pub(crate) fn set_size(&self, bytes: u64) {
+        self.size.store(bytes.saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// What has come since the last call of this; only one thread at a time may be told each byte.
+    pub(crate) fn unreported(&self) -> u64 {
+        let total = self.total();
+        total.saturating_sub(self.reported.swap(total, Ordering::AcqRel))
+    }
+}
+
+/// How far one job has come: survives its attempts, so that a repeated part counts no byte twice and a broken download goes on
+/// where it broke.
+#[derive(Debug, Default)]
+pub(crate) struct JobProgress {
+    /// The most bytes of the job that any attempt has moved.
+    high_water: AtomicU64,
+    /// Whether an attempt was made before.
+    tried: AtomicBool,
+    /// Where a download's next attempt goes on: bytes landed, and the checksum of these.
+    pub(crate) resume: parking_lot::Mutex<Option<Resume>>,
+}
+
+/// The state in which a broken download was left.
+#[derive(Clone, Debug)]
+pub(crate) struct Resume {
+    pub(crate) landed: u64,
+    pub(crate) hasher: Option<xfer_core::checksum::Hasher>,
+}
+
+impl JobProgress {
+    /// An attempt has moved `bytes` of the job: counts what no earlier attempt had.
+    pub(crate) fn reached(&self, bytes: u64, meter: &Meter) {
+        let before = self.high_water.fetch_max(bytes, Ordering::Relaxed);
+        if bytes > before {
+            meter.add(bytes - before);
+        }
+    }
+
+    /// Notes that an attempt is made, and says whether one was made before.
+    pub(crate) fn mark_tried(&self) -> bool {
+        self.tried.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether an earlier attempt has landed something.
+    pub(crate) fn has_landed(&self) -> bool {
+        self.resume.lock().as_ref().is_some_and(|resume| resume.landed > 0)
+    }
+}

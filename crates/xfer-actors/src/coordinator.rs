@@ -1,0 +1,207 @@
+//! The Coordinator: feeds the machines and owns the outcomes.
+//!
+//! Does: takes a transfer's news from the ledger, gives them to its machine, carries the effects out. Never: touches a socket or a
+//! file, waits, or knows how a request is made. Its handlers are thin: the decisions are `xfer_core`'s.
+//!
+//! Invariants: all its state is in the ledger, so that a restart loses nothing; it reads the whole ledger when it starts anew; a
+//! machine that panicked is replaced by one that cleans up, and its transfer fails.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, AsyncContext, Context, Handler, Message, Supervised};
+use xfer_core::error::Error;
+use xfer_core::id::{Attempt, JobId, TransferId};
+use xfer_core::job::{Effect, Event};
+use xfer_core::outcome::TransferOutcome;
+use xfer_core::salvage::SalvageMachine;
+
+use crate::fault::Crash;
+use crate::ledger::{Ledger, MachineSlot, Transfer};
+use crate::scheduler::EnqueueJobs;
+
+/// A transfer was entered into the ledger.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct StartTransfer {
+    /// Which.
+    pub transfer: TransferId,
+}
+
+/// A job of a transfer has ended or tells something; what, is in the ledger.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct JobSettled {
+    /// Of which transfer.
+    pub transfer: TransferId,
+    /// Which job.
+    pub job: JobId,
+    /// Which of its attempts.
+    pub attempt: Attempt,
+}
+
+/// Look at the whole ledger: sent by the Coordinator to itself when it starts.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+struct ReadLedger;
+
+/// The actor that feeds the machines.
+#[derive(Debug)]
+pub struct Coordinator {
+    ledger: Arc<Ledger>,
+    effects: Vec<Effect>,
+}
+
+impl Coordinator {
+    /// A coordinator of the transfers in `ledger`.
+    pub(crate) fn new(ledger: Arc<Ledger>) -> Coordinator {
+        Coordinator { ledger, effects: Vec::new() }
+    }
+
+    /// Gives a transfer's news to its machine until there is none left.
+    fn advance(&mut self, id: TransferId) {
+        let Some(transfer) = self.ledger.transfer(id) else { return };
+        let mut jobs = Vec::new();
+        loop {
+            let Some(event) = transfer.inbox.lock().pop_front() else { break };
+            let mut effects = std::mem::take(&mut self.effects);
+            let slot = std::mem::replace(&mut *transfer.machine.lock(), MachineSlot::Thinking);
+            match slot {
+                MachineSlot::Idle(mut machine) => {
+                    machine.on(event, &mut effects);
+                    *transfer.machine.lock() = MachineSlot::Idle(machine);
+                }
+                MachineSlot::Thinking => {
+                    transfer.inbox.lock().push_front(event);
+                    salvage(&transfer);
+                    self.effects = effects;
+                    continue;
+                }
+                MachineSlot::Gone => *transfer.machine.lock() = MachineSlot::Gone,
+            }
+            for effect in effects.drain(..) {
+                self.carry_out(&transfer, effect, &mut jobs);
+            }
+            self.effects = effects;
+        }
+        if !jobs.is_empty()
+            && let Some(scheduler) = &*self.ledger.directory.scheduler.read()
+        {
+            scheduler.do_send(EnqueueJobs { transfer: id, jobs });
+        }
+    }
+
+    /// Carries an effect out; jobs for the scheduler are added to `jobs`.
+    fn carry_out(&self, transfer: &Arc<Transfer>, effect: Effect, jobs: &mut Vec<JobId>) {
+        match effect {
+            Effect::Run { id, job } => {
+                transfer.add_job(id, job);
+                jobs.push(id);
+            }
+            Effect::Withdraw => {
+                transfer.call.cut();
+                transfer.withdraw();
+            }
+            Effect::Finish(result) => self.finish(transfer, result),
+        }
+    }
+
+    fn finish(&self, transfer: &Transfer, result: Result<TransferOutcome, Error>) {
+        *transfer.machine.lock() = MachineSlot::Gone;
+        match &result {
+            Ok(outcome) => {
+                tracing::debug!(target: "xfer::transfer", transfer = %transfer.id(), bytes = outcome.bytes, "done");
+            }
+            Err(error) => tracing::debug!(target: "xfer::transfer", transfer = %transfer.id(), %error, "failed"),
+        }
+        self.ledger.leave(transfer.id());
+        transfer.finish(result);
+    }
+
+    fn report_progress(&mut self, _context: &mut Context<Self>) {
+        for entry in &self.ledger.watched {
+            entry.report_progress();
+        }
+    }
+}
+
+/// Replaces a machine that died thinking by one that ends the transfer and leaves nothing behind.
+fn salvage(transfer: &Transfer) {
+    tracing::error!(transfer = %transfer.id(), "a transfer's machine panicked: the transfer fails");
+    let machine = SalvageMachine::new(
+        transfer.open_jobs(),
+        transfer.open_upload(),
+        transfer.call.target.is_some(),
+        Error::internal("the transfer's machine panicked"),
+    );
+    *transfer.machine.lock() = MachineSlot::Idle(machine.into());
+    transfer.inbox.lock().push_front(Event::Started);
+}
+
+/// The shortest time between two looks at the meters; below it the looking costs more than it tells.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+
+impl Actor for Coordinator {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Context<Self>) {
+        context.notify(ReadLedger);
+    }
+}
+
+impl Supervised for Coordinator {
+    fn restarting(&mut self, _context: &mut Context<Self>) {
+        *self = Coordinator::new(Arc::clone(&self.ledger));
+    }
+}
+
+impl Handler<StartTransfer> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, start: StartTransfer, _context: &mut Context<Self>) {
+        self.advance(start.transfer);
+    }
+}
+
+impl Handler<JobSettled> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, news: JobSettled, _context: &mut Context<Self>) {
+        self.advance(news.transfer);
+    }
+}
+
+impl Handler<ReadLedger> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, _read: ReadLedger, context: &mut Context<Self>) {
+        context.run_interval(self.ledger.settings.progress_interval.max(SHORTEST_INTERVAL), Self::report_progress);
+        let waiting: Vec<TransferId> = self
+            .ledger
+            .transfers
+            .iter()
+            .filter(|entry| entry.has_news() || matches!(*entry.machine.lock(), MachineSlot::Thinking))
+            .map(|entry| *entry.key())
+            .collect();
+        for id in waiting {
+            if let Some(transfer) = self.ledger.transfer(id)
+                && matches!(*transfer.machine.lock(), MachineSlot::Thinking)
+            {
+                salvage(&transfer);
+            }
+            self.advance(id);
+        }
+        // A job that was added while the message about it was lost.
+        if let Some(scheduler) = &*self.ledger.directory.scheduler.read() {
+            scheduler.do_send(crate::scheduler::ReadLedger);
+        }
+    }
+}
+
+impl Handler<Crash> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, crash: Crash, _context: &mut Context<Self>) {
+        crash.now();
+    }
+}

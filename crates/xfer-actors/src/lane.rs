@@ -1,0 +1,236 @@
+//! Lanes: the data plane. One lane is one thread with a current-thread tokio runtime, its own connections and its own buffers.
+//!
+//! Does: run a part's task from its first byte to its last on one core. Never: decides what runs (the scheduler does) or lets bytes
+//! change lane. Invariants: a task that panics ends alone; a lane whose thread has died is replaced at the next use; dropping the
+//! last [`Lanes`] ends the threads without waiting for user code that blocks.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use futures_util::future::LocalBoxFuture;
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use crate::stores::Stores;
+use crate::transport::{Pool, SharedTransport};
+
+thread_local! {
+    static ON_LANE: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// Whether this thread is one of xfer's lanes: a place where nobody may wait for a transfer.
+#[must_use]
+pub fn on_lane() -> bool {
+    ON_LANE.get()
+}
+
+/// Most threads for blocking calls of one lane: slow disks and readers that wait for input occupy these, not the sockets' thread.
+const BLOCKING_THREADS: usize = 256;
+
+type Task = Box<dyn FnOnce(Rc<LaneContext>) -> LocalBoxFuture<'static, ()> + Send>;
+
+/// What the tasks of one lane share: connections, and scratch memory that stays warm.
+pub(crate) struct LaneContext {
+    pub(crate) pool: Pool,
+    pub(crate) stores: Arc<Stores>,
+    buffers: RefCell<Vec<Vec<u8>>>,
+    buffer_size: usize,
+    moved: Arc<AtomicU64>,
+}
+
+/// How many idle buffers a lane keeps: as many as it commonly has requests under way.
+const IDLE_BUFFERS: usize = 16;
+
+impl LaneContext {
+    /// A zeroed or used buffer of the lane's size, for one task.
+    pub(crate) fn buffer(&self) -> Vec<u8> {
+        self.buffers.borrow_mut().pop().unwrap_or_else(|| vec![0; self.buffer_size])
+    }
+
+    /// Counts bytes that were moved on this lane, for the controller of concurrency.
+    pub(crate) fn moved(&self, bytes: u64) {
+        self.moved.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Gives a buffer back; one that was lost to a cancelled task is simply made anew.
+    pub(crate) fn recycle(&self, buffer: Vec<u8>) {
+        let mut buffers = self.buffers.borrow_mut();
+        if buffer.len() == self.buffer_size && buffers.len() < IDLE_BUFFERS {
+            buffers.push(buffer);
+        }
+    }
+}
+
+struct Lane {
+    sender: Mutex<mpsc::UnboundedSender<Task>>,
+    load: AtomicUsize,
+    moved: Arc<AtomicU64>,
+}
+
+/// A set of lanes, shared by the worker actors. Cheap to clone.
+///
+/// ```
+/// use std::sync::Arc;
+/// use xfer_actors::lane::Lanes;
+/// use xfer_actors::transport::{SharedTransport, TransportConfig};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let transport = SharedTransport::new(TransportConfig::default())?;
+/// let lanes = Lanes::start(2, transport)?;
+/// assert_eq!(lanes.count(), 2);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Lanes {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    lanes: Vec<Lane>,
+    common: Common,
+}
+
+/// What all lanes share.
+#[derive(Clone)]
+struct Common {
+    transport: Arc<SharedTransport>,
+    stores: Arc<Stores>,
+}
+
+impl fmt::Debug for Lanes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lanes").field("count", &self.inner.lanes.len()).finish_non_exhaustive()
+    }
+}
+
+impl Lanes {
+    /// Starts `count` lanes (at least one).
+    ///
+    /// # Errors
+    /// When the operating system gives no more threads.
+    pub fn start(count: usize, transport: Arc<SharedTransport>) -> std::io::Result<Lanes> {
+        let common = Common { transport, stores: Arc::default() };
+        let lanes = (0..count.max(1))
+            .map(|number| {
+                let moved = Arc::new(AtomicU64::new(0));
+                let sender = start_thread(number, &common, &moved)?;
+                Ok(Lane { sender: Mutex::new(sender), load: AtomicUsize::new(0), moved })
+            })
+            .collect::<std::io::Result<Vec<_>>>()?;
+        Ok(Lanes { inner: Arc::new(Inner { lanes, common }) })
+    }
+
+    /// How many lanes there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.inner.lanes.len()
+    }
+
+    /// Bytes moved on all lanes since the start.
+    pub(crate) fn bytes_moved(&self) -> u64 {
+        self.inner.lanes.iter().map(|lane| lane.moved.load(Ordering::Relaxed)).sum()
+    }
+
+    /// What all lanes share of the transport: configuration and counters.
+    #[must_use]
+    pub fn transport(&self) -> &Arc<SharedTransport> {
+        &self.inner.common.transport
+    }
+
+    /// Runs a task on the lane with the least to do. What the task owns is dropped if the lane dies, so whoever waits for it must
+    /// hold something that tells on drop: a oneshot, a [`Duty`](crate::ledger::Duty).
+    pub(crate) fn spawn<F, Fut>(&self, make: F)
+    where
+        F: FnOnce(Rc<LaneContext>) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + 'static,
+    {
+        let lanes = &self.inner.lanes;
+        let (number, lane) = match lanes.iter().enumerate().min_by_key(|(_, lane)| lane.load.load(Ordering::Relaxed)) {
+            Some(found) => found,
+            None => return,
+        };
+        let load = Load { lanes: Arc::downgrade(&self.inner), number };
+        lane.load.fetch_add(1, Ordering::Relaxed);
+        let task: Task = Box::new(move |context| {
+            Box::pin(async move {
+                let _load = load;
+                make(context).await;
+            })
+        });
+        let mut sender = lane.sender.lock();
+        let Err(mpsc::error::SendError(task)) = sender.send(task) else { return };
+        tracing::error!(lane = number, "a lane has died and is started anew");
+        match start_thread(number, &self.inner.common, &lane.moved) {
+            Ok(fresh) => {
+                *sender = fresh;
+                // A thread that was started a moment ago takes the task; if not even that, dropping it tells its owner.
+                let _ = sender.send(task);
+            }
+            Err(error) => tracing::error!(lane = number, %error, "a lane cannot be started"),
+        }
+    }
+}
+
+/// Counts a task in its lane's load for as long as the task exists, however it ends.
+struct Load {
+    lanes: Weak<Inner>,
+    number: usize,
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        if let Some(inner) = self.lanes.upgrade()
+            && let Some(lane) = inner.lanes.get(self.number)
+        {
+            lane.load.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn start_thread(
+    number: usize,
+    common: &Common,
+    moved: &Arc<AtomicU64>,
+) -> std::io::Result<mpsc::UnboundedSender<Task>> {
+    let (sender, receiver) = mpsc::unbounded_channel::<Task>();
+    let (common, moved) = (common.clone(), Arc::clone(moved));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_keep_alive(std::time::Duration::from_secs(5))
+        .build()?;
+    std::thread::Builder::new().name(format!("xfer-lane-{number}")).spawn(move || {
+        ON_LANE.set(true);
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, serve(receiver, common, moved));
+        drop(local);
+        // Not a plain drop: a reader that blocks for ever in user code must not keep the thread.
+        runtime.shutdown_background();
+    })?;
+    Ok(sender)
+}
+
+async fn serve(mut tasks: mpsc::UnboundedReceiver<Task>, common: Common, moved: Arc<AtomicU64>) {
+    let Common { transport, stores } = common;
+    let buffer_size = transport.config().buffer_size;
+    let sweep_every = transport.config().pool_idle / 2;
+    let context =
+        Rc::new(LaneContext { pool: Pool::new(transport), stores, buffers: RefCell::new(Vec::new()), buffer_size, moved });
+    let sweeper = Rc::downgrade(&context);
+    tokio::task::spawn_local(async move {
+        loop {
+            tokio::time::sleep(sweep_every).await;
+            let Some(context) = sweeper.upgrade() else { return };
+            context.pool.sweep();
+        }
+    });
+    while let Some(task) = tasks.recv().await {
+        let future = task(Rc::clone(&context));
+        tokio::task::spawn_local(future);
+    }
+}

@@ -1,0 +1,607 @@
+//! The ledger: which transfers there are, which jobs each has, and who holds them. It outlives every actor.
+//!
+//! Messages between actors are news; the ledger is the truth. A job's end is written here by the lane that ran it before anybody is
+//! told, so a message that dies with an actor loses nothing: after a restart the Coordinator and the PartScheduler read the ledger
+//! and go on. Who holds a job holds a [`Duty`], which reports exactly once, by a fall from its owner's hands if not otherwise.
+//!
+//! Invariants: a job has one [`JobState`] at any time; a report counts only if it is of the attempt that is under way; a transfer leaves
+//! the ledger when its observer has been told its end, and is told one even if everything else has gone.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Instant;
+
+use actix::Addr;
+use dashmap::DashMap;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Notify;
+use xfer_core::error::{Error, ErrorKind};
+use xfer_core::id::{Attempt, JobId, TransferId};
+use xfer_core::job::{Event, Job, Note, Reply};
+use xfer_core::machine::Machine;
+use xfer_core::outcome::TransferOutcome;
+use xfer_core::retry::RetryState;
+
+use crate::budget::{Permit, SharedBudget};
+use crate::call::{Call, JobProgress};
+use crate::coordinator::{Coordinator, JobSettled};
+use crate::deleter::Deleter;
+use crate::downloader::Downloader;
+use crate::lane::Lanes;
+use crate::scheduler::{AttemptEnded, BudgetFreed, PartScheduler};
+use crate::settings::Settings;
+use crate::target::reorder::Delivery;
+use crate::target::Target;
+use crate::uploader::Uploader;
+
+/// Who is told what becomes of a transfer. The calls come from the Coordinator's thread and must not block.
+pub trait Observer: Send + Sync {
+    /// `bytes` more have been moved since the last call. Only called if [`wants_progress`](Observer::wants_progress).
+    fn progressed(&self, bytes: u64);
+
+    /// It has ended; called exactly once, and after everything else.
+    fn finished(&self, result: Result<TransferOutcome, Error>);
+
+    /// Whether anybody listens to progress.
+    fn wants_progress(&self) -> bool {
+        false
+    }
+}
+
+/// A transfer as the actors know it.
+pub struct Transfer {
+    pub(crate) call: Arc<Call>,
+    pub(crate) machine: Mutex<MachineSlot>,
+    pub(crate) inbox: Mutex<VecDeque<Event>>,
+    jobs: Mutex<HashMap<JobId, JobRecord>>,
+    observer: Box<dyn Observer>,
+    finished: AtomicBool,
+    retries: AtomicU32,
+    started: Instant,
+    /// The multipart upload that has to be completed or aborted, for the case that its machine is lost.
+    open_upload: Mutex<Option<Arc<str>>>,
+}
+
+/// The machine, or where it is.
+#[derive(Debug)]
+pub(crate) enum MachineSlot {
+    /// Waits for the next event.
+    Idle(Machine),
+    /// Thinks. Still in this state when its actor restarts, it died thinking.
+    Thinking,
+    /// Has finished.
+    Gone,
+}
+
+/// A job and its state.
+struct JobRecord {
+    job: Arc<Job>,
+    progress: Arc<JobProgress>,
+    retry: RetryState,
+    attempt: Attempt,
+    state: JobState,
+}
+
+/// Where a job is.
+enum JobState {
+    /// In the queue, or to be put there.
+    Queued,
+    /// Waits for its next attempt.
+    Waiting { due: Instant },
+    /// Handed out. `accepted` by a worker, or still in its mailbox.
+    Flying { since: Instant, accepted: bool },
+    /// Reported, and not yet judged by the scheduler.
+    Ended(Result<Reply, Error>),
+}
+
+/// What the scheduler needs to hand a job out.
+pub(crate) struct Launch {
+    pub(crate) job: Arc<Job>,
+    pub(crate) attempt: Attempt,
+    pub(crate) progress: Arc<JobProgress>,
+}
+
+impl Transfer {
+    pub(crate) fn new(call: Arc<Call>, machine: Machine, observer: Box<dyn Observer>) -> Transfer {
+        Transfer {
+            call,
+            machine: Mutex::new(MachineSlot::Idle(machine)),
+            inbox: Mutex::new(VecDeque::from([Event::Started])),
+            jobs: Mutex::new(HashMap::new()),
+            observer,
+            finished: AtomicBool::new(false),
+            retries: AtomicU32::new(0),
+            started: Instant::now(),
+            open_upload: Mutex::new(None),
+        }
+    }
+
+    /// The transfer's id.
+    #[must_use]
+    pub fn id(&self) -> TransferId {
+        self.call.id()
+    }
+
+    /// What its requests share.
+    #[must_use]
+    pub fn call(&self) -> &Arc<Call> {
+        &self.call
+    }
+
+    /// Whether its observer has been told the end.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.finished.load(Ordering::Acquire)
+    }
+
+    /// Adds a job that its machine asks for.
+    pub(crate) fn add_job(&self, id: JobId, job: Job) {
+        let record = JobRecord {
+            job: Arc::new(job),
+            progress: Arc::new(JobProgress::default()),
+            retry: RetryState::default(),
+            attempt: Attempt::FIRST,
+            state: JobState::Queued,
+        };
+        self.jobs.lock().insert(id, record);
+    }
+
+    /// The job, if it is one of this transfer's.
+    pub(crate) fn job(&self, id: JobId) -> Option<Arc<Job>> {
+        self.jobs.lock().get(&id).map(|record| Arc::clone(&record.job))
+    }
+
+    /// Jobs that no machine has been answered yet.
+    pub(crate) fn open_jobs(&self) -> Vec<JobId> {
+        self.jobs.lock().keys().copied().collect()
+    }
+
+    /// Marks a queued job as handed out.
+    pub(crate) fn launch(&self, id: JobId) -> Option<Launch> {
+        let mut jobs = self.jobs.lock();
+        let record = jobs.get_mut(&id)?;
+        if !matches!(record.state, JobState::Queued) {
+            return None;
+        }
+        record.state = JobState::Flying { since: Instant::now(), accepted: false };
+        Some(Launch {
+            job: Arc::clone(&record.job),
+            attempt: record.attempt,
+            progress: Arc::clone(&record.progress),
+        })
+    }
+
+    fn accept(&self, id: JobId, attempt: Attempt) -> bool {
+        match self.jobs.lock().get_mut(&id) {
+            Some(JobRecord { attempt: now, state: JobState::Flying { accepted, .. }, .. }) if *now == attempt => {
+                *accepted = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Writes down how an attempt ended; false when that attempt is no longer the one that counts.
+    fn report(&self, id: JobId, attempt: Attempt, result: Result<Reply, Error>) -> bool {
+        if let Ok(Reply::UploadCreated { upload_id }) = &result {
+            *self.open_upload.lock() = Some(Arc::clone(upload_id));
+        }
+        if matches!(result, Ok(Reply::UploadCompleted(_) | Reply::UploadAborted { gone: true })) {
+            *self.open_upload.lock() = None;
+        }
+        match self.jobs.lock().get_mut(&id) {
+            Some(record) if record.attempt == attempt && matches!(record.state, JobState::Flying { .. }) => {
+                record.state = JobState::Ended(result);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Judges a job that has ended. `verdict` is given its retry state and error, and answers when to try again, if at all. A job that
+    /// is over leaves the ledger for the inbox. Returns what the scheduler has to do.
+    pub(crate) fn settle(
+        &self,
+        id: JobId,
+        verdict: impl FnOnce(&mut RetryState, &Job, &Error) -> Option<std::time::Duration>,
+    ) -> Settled {
+        let mut jobs = self.jobs.lock();
+        let Some(record) = jobs.get_mut(&id) else { return Settled::Nothing };
+        if !matches!(record.state, JobState::Ended(_)) {
+            return Settled::Nothing;
+        }
+        let JobState::Ended(result) = std::mem::replace(&mut record.state, JobState::Queued) else {
+            return Settled::Nothing;
+        };
+        let event = match result {
+            Ok(reply) => Event::Done { job: id, reply },
+            Err(error) => match verdict(&mut record.retry, &record.job, &error) {
+                Some(delay) => {
+                    self.retries.fetch_add(1, Ordering::Relaxed);
+                    let attempt = record.attempt;
+                    record.attempt = attempt.next();
+                    tracing::debug!(target: "xfer::retry", transfer = %self.id(), job = record.job.name(), %attempt, ?delay, %error, "an attempt failed");
+                    if delay.is_zero() {
+                        return Settled::Requeue;
+                    }
+                    record.state = JobState::Waiting { due: Instant::now() + delay };
+                    return Settled::RetryAfter(delay);
+                }
+                None => Event::Failed { job: id, error: error.after_attempts(record.attempt.0) },
+            },
+        };
+        jobs.remove(&id);
+        drop(jobs);
+        self.inbox.lock().push_back(event);
+        Settled::Over
+    }
+
+    /// Puts a waiting job back into the queue's reach.
+    pub(crate) fn ready(&self, id: JobId) -> bool {
+        match self.jobs.lock().get_mut(&id) {
+            Some(record) if matches!(record.state, JobState::Waiting { .. }) => {
+                record.state = JobState::Queued;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Ends every job that is not handed out: they fail as cancelled. Those handed out are cut by the call's token.
+    pub(crate) fn withdraw(&self) {
+        let mut ended = Vec::new();
+        self.jobs.lock().retain(|id, record| {
+            let waits = matches!(record.state, JobState::Queued | JobState::Waiting { .. });
+            if waits {
+                ended.push(*id);
+            }
+            !waits
+        });
+        let mut inbox = self.inbox.lock();
+        inbox.extend(ended.into_iter().map(|job| Event::Failed { job, error: cancelled() }));
+    }
+
+    /// Takes back jobs that lie in a mailbox for too long, as if their worker had died: they are handed out again.
+    pub(crate) fn take_back_stale(&self, patience: std::time::Duration) -> Vec<JobId> {
+        let mut stale = Vec::new();
+        for (id, record) in self.jobs.lock().iter_mut() {
+            if let JobState::Flying { since, accepted: false } = record.state
+                && since.elapsed() > patience
+            {
+                record.attempt = record.attempt.next();
+                record.state = JobState::Queued;
+                stale.push(*id);
+            }
+        }
+        stale
+    }
+
+    /// What a scheduler that was started anew must know of this transfer's jobs.
+    pub(crate) fn reconcile(&self) -> Vec<(JobId, Pending)> {
+        self.jobs
+            .lock()
+            .iter()
+            .filter_map(|(id, record)| match &record.state {
+                JobState::Queued => Some((*id, Pending::Queued)),
+                JobState::Waiting { due } => Some((*id, Pending::Waiting { due: *due })),
+                JobState::Ended(_) => Some((*id, Pending::Ended)),
+                JobState::Flying { .. } => None,
+            })
+            .collect()
+    }
+
+    pub(crate) fn tell(&self, event: Event) {
+        self.inbox.lock().push_back(event);
+    }
+
+    /// Whether the Coordinator has something to do.
+    pub(crate) fn has_news(&self) -> bool {
+        !self.inbox.lock().is_empty()
+    }
+
+    pub(crate) fn open_upload(&self) -> Option<Arc<str>> {
+        self.open_upload.lock().clone()
+    }
+
+    pub(crate) fn wants_progress(&self) -> bool {
+        self.observer.wants_progress()
+    }
+
+    /// Tells the observer what has been moved since it was told last.
+    pub(crate) fn report_progress(&self) {
+        let bytes = self.call.meter.unreported();
+        if bytes > 0 && self.observer.wants_progress() {
+            self.observer.progressed(bytes);
+        }
+    }
+
+    /// Tells the end, once.
+    pub(crate) fn finish(&self, result: Result<TransferOutcome, Error>) {
+        if self.finished.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let result = result.map(|mut outcome| {
+            outcome.attempts = self.call.requests.load(Ordering::Relaxed);
+            outcome.retries = self.retries.load(Ordering::Relaxed);
+            outcome.elapsed = self.started.elapsed();
+            outcome.body = self.call.target.as_ref().and_then(Target::take_body);
+            outcome
+        });
+        let result = result.map_err(|error| match error.at().bucket {
+            Some(_) => error,
+            None => error.in_object(Arc::clone(self.call.bucket()), Arc::clone(self.call.key())),
+        });
+        if let Some(target) = &self.call.target {
+            match (&result, target) {
+                (Err(error), Target::Ordered(ordered)) => ordered.end(Err(error.clone())),
+                (Err(_), target) => target.discard(),
+                (Ok(_), _) => {}
+            }
+        }
+        if result.is_ok() {
+            self.report_progress();
+        }
+        self.observer.finished(result);
+    }
+}
+
+impl Drop for Transfer {
+    fn drop(&mut self) {
+        self.finish(Err(Error::internal("the transfer's actors are gone")));
+    }
+}
+
+impl fmt::Debug for Transfer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transfer").field("call", &self.call).field("finished", &self.is_finished()).finish_non_exhaustive()
+    }
+}
+
+/// What the scheduler has to do with a job that ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// It was judged before.
+    Nothing,
+    /// Put it into the queue at once.
+    Requeue,
+    /// Put it into the queue after a while.
+    RetryAfter(std::time::Duration),
+    /// The Coordinator has news.
+    Over,
+}
+
+/// A job of the ledger that nobody holds.
+pub(crate) enum Pending {
+    Queued,
+    Waiting { due: Instant },
+    Ended,
+}
+
+/// What withdrawn and cut jobs fail with.
+pub(crate) fn cancelled() -> Error {
+    Error::new(ErrorKind::Cancelled, "")
+}
+
+/// The obligation to report how an attempt ended. Exactly one report is made, whatever becomes of it.
+pub(crate) struct Duty {
+    ledger: Arc<Ledger>,
+    transfer: Arc<Transfer>,
+    job: JobId,
+    attempt: Attempt,
+    pub(crate) progress: Arc<JobProgress>,
+    permit: Option<Permit>,
+    reported: bool,
+}
+
+impl Duty {
+    pub(crate) fn new(ledger: &Arc<Ledger>, transfer: &Arc<Transfer>, job: JobId, launch: &Launch, permit: Permit) -> Duty {
+        Duty {
+            ledger: Arc::clone(ledger),
+            transfer: Arc::clone(transfer),
+            job,
+            attempt: launch.attempt,
+            progress: Arc::clone(&launch.progress),
+            permit: Some(permit),
+            reported: false,
+        }
+    }
+
+    /// A worker has it; false when it was taken back meanwhile, and must not be carried out.
+    pub(crate) fn accept(&self) -> bool {
+        self.transfer.accept(self.job, self.attempt)
+    }
+
+    /// Tells something before the end.
+    pub(crate) fn note(&self, note: Note) {
+        self.transfer.tell(Event::Noted { job: self.job, note });
+        self.ledger.directory.settled(JobSettled { transfer: self.transfer.id(), job: self.job, attempt: self.attempt });
+    }
+
+    /// The memory part of the permit, to be held beyond the job.
+    pub(crate) fn take_memory(&mut self) -> Option<Permit> {
+        self.permit.as_mut().map(Permit::split_memory)
+    }
+
+    /// Gives back the memory above `bytes`.
+    pub(crate) fn shrink_memory(&mut self, bytes: u64) {
+        if let Some(permit) = &mut self.permit {
+            permit.shrink_memory(bytes);
+        }
+    }
+
+    /// The report.
+    pub(crate) fn fulfil(mut self, result: Result<Reply, Error>) {
+        self.report(result);
+    }
+
+    fn report(&mut self, result: Result<Reply, Error>) {
+        if std::mem::replace(&mut self.reported, true) {
+            return;
+        }
+        // Before the news, so that who hears of it finds the budget free.
+        self.permit = None;
+        if self.transfer.report(self.job, self.attempt, result) {
+            self.ledger.directory.ended(AttemptEnded {
+                transfer: self.transfer.id(),
+                job: self.job,
+                attempt: self.attempt,
+            });
+        }
+    }
+}
+
+impl Drop for Duty {
+    fn drop(&mut self) {
+        if !self.reported {
+            let what = if std::thread::panicking() { "the part's task panicked" } else { "the part's task was lost" };
+            self.report(Err(Error::internal(what)));
+        }
+    }
+}
+
+impl fmt::Debug for Duty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Duty({} {} {})", self.transfer.id(), self.job, self.attempt)
+    }
+}
+
+/// Where the five actors are now. An actor that was started anew on another thread has another address; who sends looks it up.
+#[derive(Default)]
+pub(crate) struct Directory {
+    pub(crate) coordinator: RwLock<Option<Addr<Coordinator>>>,
+    pub(crate) scheduler: RwLock<Option<Addr<PartScheduler>>>,
+    pub(crate) uploader: RwLock<Option<Addr<Uploader>>>,
+    pub(crate) downloader: RwLock<Option<Addr<Downloader>>>,
+    pub(crate) deleter: RwLock<Option<Addr<Deleter>>>,
+}
+
+impl Directory {
+    /// Nobody is there any more.
+    pub(crate) fn clear(&self) {
+        *self.coordinator.write() = None;
+        *self.scheduler.write() = None;
+        *self.uploader.write() = None;
+        *self.downloader.write() = None;
+        *self.deleter.write() = None;
+    }
+
+    /// News for the Coordinator. Lost if it is away: it reads the ledger when it comes back.
+    pub(crate) fn settled(&self, news: JobSettled) {
+        if let Some(coordinator) = &*self.coordinator.read() {
+            coordinator.do_send(news);
+        }
+    }
+
+    /// News for the scheduler. Lost if it is away: it reads the ledger when it comes back.
+    pub(crate) fn ended(&self, news: AttemptEnded) {
+        if let Some(scheduler) = &*self.scheduler.read() {
+            scheduler.do_send(news);
+        }
+    }
+
+    /// Something came back that the scheduler was refused.
+    pub(crate) fn budget_freed(&self) {
+        if let Some(scheduler) = &*self.scheduler.read() {
+            scheduler.do_send(BudgetFreed);
+        }
+    }
+}
+
+/// What the actors of one system share.
+pub(crate) struct Ledger {
+    pub(crate) transfers: DashMap<TransferId, Arc<Transfer>>,
+    pub(crate) directory: Directory,
+    pub(crate) budget: Arc<SharedBudget>,
+    pub(crate) lanes: Lanes,
+    pub(crate) settings: Settings,
+    /// Told whenever the last transfer has left.
+    pub(crate) idle: Notify,
+    /// Transfers under way whose progress somebody listens to.
+    pub(crate) watched: DashMap<TransferId, Arc<Transfer>>,
+}
+
+impl Ledger {
+    pub(crate) fn new(settings: Settings, lanes: Lanes) -> Arc<Ledger> {
+        Arc::new_cyclic(|weak: &std::sync::Weak<Ledger>| {
+            let weak = weak.clone();
+            let wake = move || {
+                if let Some(ledger) = weak.upgrade() {
+                    ledger.directory.budget_freed();
+                }
+            };
+            Ledger {
+                transfers: DashMap::new(),
+                directory: Directory::default(),
+                budget: Arc::new(SharedBudget::new(settings.limits(), wake)),
+                lanes,
+                settings,
+                idle: Notify::new(),
+                watched: DashMap::new(),
+            }
+        })
+    }
+
+    /// The transfer, while it goes on.
+    pub(crate) fn transfer(&self, id: TransferId) -> Option<Arc<Transfer>> {
+        self.transfers.get(&id).map(|entry| Arc::clone(&entry))
+    }
+
+    /// Enters a transfer; the Coordinator finds it here even if the message that announces it is lost.
+    pub(crate) fn enter(self: &Arc<Self>, transfer: Arc<Transfer>) {
+        if let Some(Target::Ordered(target)) = &transfer.call.target {
+            let (ledger, heir) = (Arc::downgrade(self), Arc::downgrade(&transfer));
+            target.listen(move |delivery| {
+                let (Some(ledger), Some(transfer)) = (ledger.upgrade(), heir.upgrade()) else { return };
+                transfer.tell(match delivery {
+                    Delivery::Delivered(bytes) => Event::Delivered { bytes },
+                    Delivery::Failed(error) => Event::Stop { error },
+                });
+                ledger.announce(transfer.id());
+            });
+        }
+        self.transfers.insert(transfer.id(), transfer);
+    }
+
+    /// Takes a transfer out that has ended.
+    pub(crate) fn leave(&self, id: TransferId) {
+        self.watched.remove(&id);
+        self.transfers.remove(&id);
+        if self.transfers.is_empty() {
+            self.idle.notify_waiters();
+        }
+    }
+
+    /// Tells the Coordinator that a transfer has news.
+    pub(crate) fn announce(&self, transfer: TransferId) {
+        self.directory.settled(JobSettled { transfer, job: JobId(0), attempt: Attempt::FIRST });
+    }
+
+    /// Stops a transfer with `error`, unless it is final already or was stopped before.
+    pub(crate) fn stop(&self, transfer: &Transfer, error: Error) -> bool {
+        if !transfer.call.phase.try_stop() {
+            return false;
+        }
+        transfer.tell(Event::Stop { error });
+        self.announce(transfer.id());
+        true
+    }
+
+    /// Ends every transfer at once, without the actors: they are gone.
+    pub(crate) fn abandon(&self, error: &Error) {
+        let all: Vec<Arc<Transfer>> = self.transfers.iter().map(|entry| Arc::clone(&entry)).collect();
+        self.transfers.clear();
+        self.watched.clear();
+        for transfer in all {
+            transfer.call.cut();
+            transfer.finish(Err(error.clone()));
+        }
+    }
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ledger").field("transfers", &self.transfers.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,67 @@
+//! The actors of xfer: Coordinator, PartScheduler, Uploader, Downloader and Deleter, their supervision, transport and disk.
+//!
+//! Control plane: five actors on a thread of their own, which exchange typed messages. Data plane: tasks on [`lane`]s. Bytes never
+//! travel in messages and never change lane. What is decided is decided in `xfer_core`; here it is carried out.
+//!
+//! Use the whole system through [`XferSystem`], or single actors in an actix application of yours:
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use actix::Actor;
+//! use xfer_actors::{Call, ExtraArgs, Lanes, PutObject, RequestSerializer, Uploader};
+//!
+//! # async fn example(lanes: Lanes, serializer: Arc<RequestSerializer>) -> Result<(), Box<dyn std::error::Error>> {
+//! let uploader = Uploader::new(lanes).start();
+//! let call = Call::upload(&serializer, &b"hello"[..], "bucket", "greeting", ExtraArgs::new())?;
+//! let stored = uploader.send(PutObject::new(&call, 5)).await??;
+//! # let _ = stored;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! With `panic = "abort"` nothing can be restarted: leave the default in programs that count on supervision.
+
+mod budget;
+mod call;
+mod command;
+mod coordinator;
+mod deleter;
+mod disk;
+mod downloader;
+mod fault;
+pub mod lane;
+mod ledger;
+mod os;
+mod scheduler;
+mod settings;
+pub mod source;
+mod stores;
+pub mod supervise;
+mod system;
+pub mod target;
+pub mod transport;
+mod uploader;
+mod work;
+
+pub use xfer_core::args::ExtraArgs;
+pub use xfer_serializer::RequestSerializer;
+
+pub use crate::call::Call;
+pub use crate::command::{
+    AbortUpload, CommitTarget, CompleteUpload, CreateUpload, DeleteObject, DiscardTarget, DiscoverObject, FetchRange,
+    Launched, ObjectDeleted, ObjectDiscovered, ObjectPut, PartRead, PartStored, PutObject, RangeLanded, ReadPart,
+    TargetCommitted, TargetDiscarded, UploadAborted, UploadCompleted, UploadCreated, UploadPart,
+};
+pub use crate::coordinator::{Coordinator, JobSettled, StartTransfer};
+pub use crate::deleter::Deleter;
+pub use crate::downloader::Downloader;
+pub use crate::fault::Crash;
+pub use crate::lane::{Lanes, on_lane};
+pub use crate::ledger::{Observer, Transfer};
+pub use crate::os::{OsUtils, SystemFiles};
+pub use crate::scheduler::{AttemptEnded, BudgetFreed, EnqueueJobs, PartScheduler};
+pub use crate::settings::Settings;
+pub use crate::source::UploadSource;
+pub use crate::system::{Role, XferSystem};
+pub use crate::target::DownloadTarget;
+pub use crate::uploader::Uploader;

@@ -1,0 +1,409 @@
+//! The PartScheduler: whose turn it is.
+//!
+//! Does: keeps the one queue of all transfers' jobs, hands them out as the one budget allows, judges failed attempts by the one retry
+//! policy. Never: knows what a job means to its transfer, or runs one.
+//!
+//! Invariants: its queue and timers can be made anew from the ledger at any time; a job that is handed out has a [`Duty`], which
+//! reports once; what a job takes of the budget comes back with the duty's end.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::{Actor, AsyncContext, Context, Handler, Message, SpawnHandle, Supervised};
+use xfer_core::budget::Cost;
+use xfer_core::concurrency::{Controller, Sample};
+use xfer_core::error::RetryClass;
+use xfer_core::id::{Attempt, JobId, TransferId};
+use xfer_core::job::Job;
+use xfer_core::queue::{Class, Entry, FairQueue};
+use xfer_core::retry::{RetryBucket, Verdict};
+
+use crate::command::{
+    AbortUpload, CommitTarget, CompleteUpload, CreateUpload, DeleteObject, DiscardTarget, DiscoverObject, FetchRange,
+    PutObject, ReadPart, UploadPart,
+};
+use crate::budget::Permit;
+use crate::coordinator::JobSettled;
+use crate::fault::Crash;
+use crate::ledger::{Duty, Launch, Ledger, Pending, Settled, Transfer};
+
+/// A transfer has new jobs; they are in the ledger.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct EnqueueJobs {
+    /// Which transfer.
+    pub transfer: TransferId,
+    /// Which jobs.
+    pub jobs: Vec<JobId>,
+}
+
+/// An attempt has ended; how, is in the ledger.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct AttemptEnded {
+    /// Of which transfer.
+    pub transfer: TransferId,
+    /// Of which job.
+    pub job: JobId,
+    /// Which attempt.
+    pub attempt: Attempt,
+}
+
+/// Something of the budget came back after a refusal.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct BudgetFreed;
+
+/// Look at the whole ledger: when the scheduler starts, and when the Coordinator was started anew.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct ReadLedger;
+
+/// How often the concurrency controller looks, in a busy system. Ten looks a second see a change of bandwidth within a second.
+const CONTROL_INTERVAL: Duration = Duration::from_millis(100);
+/// How often the scheduler looks for commands that lie in a mailbox.
+const STALE_INTERVAL: Duration = Duration::from_secs(5);
+/// How long a command may lie in a worker's mailbox before it is handed out again. A worker's handlers take micro-seconds; a
+/// worker that is restarted is back within the cap of its backoff.
+const STALE_AFTER: Duration = Duration::from_secs(30);
+/// Retry buckets that are kept; more buckets than that in use at once only share their memory of failures less.
+const MAX_BUCKETS: usize = 1024;
+
+/// The actor that hands jobs out.
+#[derive(Debug)]
+pub struct PartScheduler {
+    ledger: Arc<Ledger>,
+    /// Jobs that need nothing but a connection.
+    queue: FairQueue,
+    /// Jobs that need memory as well: apart, so that a reader that stalls with all the memory in its hands holds up no file.
+    buffered: FairQueue,
+    buffered_first: bool,
+    buckets: HashMap<Arc<str>, RetryBucket>,
+    controller: Controller,
+    /// Throttled answers since the controller looked last, and the bytes that had been moved then.
+    throttled: usize,
+    moved_before: u64,
+    wake: Option<SpawnHandle>,
+}
+
+impl PartScheduler {
+    /// A scheduler of the jobs in `ledger`.
+    pub(crate) fn new(ledger: Arc<Ledger>) -> PartScheduler {
+        let controller = Controller::new(ledger.settings.bounds());
+        ledger.budget.set_requests(controller.limit());
+        PartScheduler {
+            queue: FairQueue::new(),
+            buffered: FairQueue::new(),
+            buffered_first: false,
+            buckets: HashMap::new(),
+            controller,
+            throttled: 0,
+            moved_before: 0,
+            wake: None,
+            ledger,
+        }
+    }
+
+    fn enqueue(&mut self, transfer: &Transfer, id: JobId, front: bool) {
+        let Some(job) = transfer.job(id) else { return };
+        let memory = memory_of(transfer, &job);
+        let entry = Entry { transfer: transfer.id(), job: id, class: Class::of(&job), memory };
+        let queue = self.queue_of(memory);
+        if front { queue.push_front(entry) } else { queue.push(entry) }
+    }
+
+    fn queue_of(&mut self, memory: u64) -> &mut FairQueue {
+        if memory > 0 { &mut self.buffered } else { &mut self.queue }
+    }
+
+    /// Hands out what the budget allows.
+    fn dispatch(&mut self, context: &mut Context<Self>) {
+        loop {
+            self.buffered_first = !self.buffered_first;
+            let (first, second) = match self.buffered_first {
+                true => (&mut self.buffered, &mut self.queue),
+                false => (&mut self.queue, &mut self.buffered),
+            };
+            let mut taking = Taking { ledger: &self.ledger, ask_again: None };
+            let taken = taking.next_of(first).or_else(|| taking.next_of(second));
+            let Some((transfer, entry, permit)) = taken else {
+                if let Some(later) = taking.ask_again {
+                    self.ask_again(later, context);
+                }
+                return;
+            };
+            let Some(launch) = transfer.launch(entry.job) else { continue };
+            if transfer.wants_progress() {
+                self.ledger.watched.entry(transfer.id()).or_insert_with(|| Arc::clone(&transfer));
+            }
+            self.queue_of(entry.memory).on_dispatched(entry.class);
+            let duty = Duty::new(&self.ledger, &transfer, entry.job, &launch, permit);
+            self.hand_out(&transfer, &launch, duty);
+        }
+    }
+
+    fn ask_again(&mut self, later: Duration, context: &mut Context<Self>) {
+        if self.wake.is_none() {
+            self.wake = Some(context.run_later(later, |scheduler, context| {
+                scheduler.wake = None;
+                scheduler.dispatch(context);
+            }));
+        }
+    }
+
+    /// Sends the command. A worker that is away drops it, the duty reports it lost, and it comes back as a failed attempt.
+    fn hand_out(&self, transfer: &Transfer, launch: &Launch, duty: Duty) {
+        let directory = &self.ledger.directory;
+        let (call, attempt, duty) = (Arc::clone(&transfer.call), launch.attempt, Some(duty));
+        macro_rules! send {
+            ($worker:ident, $command:expr) => {
+                if let Some(worker) = &*directory.$worker.read() {
+                    worker.do_send($command);
+                }
+            };
+        }
+        match (*launch.job).clone() {
+            Job::PutObject { length } => send!(uploader, PutObject { call, attempt, length, duty }),
+            Job::ReadPart { number, max } => send!(uploader, ReadPart { call, attempt, number, max, duty }),
+            Job::CreateUpload => send!(uploader, CreateUpload { call, attempt, duty }),
+            Job::UploadPart { upload_id, number, range } => {
+                send!(uploader, UploadPart { call, attempt, upload_id, number, range, duty });
+            }
+            Job::CompleteUpload { upload_id, parts, size, checksum } => {
+                send!(uploader, CompleteUpload { call, attempt, upload_id, parts, size, checksum, duty });
+            }
+            Job::AbortUpload { upload_id } => send!(uploader, AbortUpload { call, attempt, upload_id, duty }),
+            Job::Discover { part_size } => send!(downloader, DiscoverObject { call, attempt, part_size, duty }),
+            Job::FetchRange { range, etag } => send!(downloader, FetchRange { call, attempt, range, etag, duty }),
+            Job::CommitTarget => send!(downloader, CommitTarget { call, attempt, duty }),
+            Job::DiscardTarget => send!(downloader, DiscardTarget { call, attempt, duty }),
+            Job::DeleteObject => send!(deleter, DeleteObject { call, attempt, duty }),
+        }
+    }
+
+    fn settle(&mut self, transfer: &Transfer, id: JobId, attempt: Attempt, context: &mut Context<Self>) {
+        let job = transfer.job(id);
+        let bucket = transfer.call.bucket();
+        if !self.buckets.contains_key(bucket) {
+            if self.buckets.len() >= MAX_BUCKETS {
+                self.buckets.clear();
+            }
+            self.buckets.insert(Arc::clone(bucket), RetryBucket::default());
+        }
+        let Some(tokens) = self.buckets.get_mut(bucket) else { return };
+        let policy = &self.ledger.settings.retry;
+        let mut throttled = false;
+        let settled = transfer.settle(id, |retry, job, error| {
+            throttled = error.retry_class() == RetryClass::Throttling;
+            if !is_repeatable(job) {
+                return None;
+            }
+            match retry.on_failure(policy, error, fastrand::f64(), tokens) {
+                Verdict::RetryAfter(delay) => Some(delay),
+                Verdict::GiveUp => None,
+            }
+        });
+        self.throttled += usize::from(throttled);
+        if settled != Settled::Nothing
+            && let Some(job) = job
+        {
+            self.queue_of(memory_of(transfer, &job)).on_settled(Class::of(&job));
+        }
+        match settled {
+            Settled::Nothing => {}
+            Settled::Requeue => self.enqueue(transfer, id, true),
+            Settled::RetryAfter(delay) => {
+                let transfer = transfer.id();
+                context.run_later(delay, move |scheduler, context| scheduler.ready(transfer, id, context));
+            }
+            Settled::Over => {
+                self.ledger.directory.settled(JobSettled { transfer: transfer.id(), job: id, attempt });
+            }
+        }
+    }
+
+    fn ready(&mut self, transfer: TransferId, id: JobId, context: &mut Context<Self>) {
+        if let Some(transfer) = self.ledger.transfer(transfer)
+            && transfer.ready(id)
+        {
+            self.enqueue(&transfer, id, true);
+            self.dispatch(context);
+        }
+    }
+
+    /// Lets the controller see how it goes, and follows it.
+    fn control(&mut self, context: &mut Context<Self>) {
+        let moved = self.ledger.lanes.bytes_moved();
+        let sample = Sample {
+            now: self.ledger.budget.now(),
+            bytes: moved.saturating_sub(std::mem::replace(&mut self.moved_before, moved)),
+            busy: self.ledger.budget.in_use().requests,
+            throttled: std::mem::take(&mut self.throttled),
+        };
+        let before = self.controller.limit();
+        let limit = self.controller.tick(sample);
+        if limit != before {
+            tracing::debug!(target: "xfer::concurrency", limit, before, "requests at once");
+            self.ledger.budget.set_requests(limit);
+            self.dispatch(context);
+        }
+    }
+
+    fn take_back_stale(&mut self, context: &mut Context<Self>) {
+        let transfers: Vec<Arc<Transfer>> =
+            self.ledger.transfers.iter().map(|entry| Arc::clone(&entry)).collect();
+        for transfer in transfers {
+            for id in transfer.take_back_stale(STALE_AFTER) {
+                tracing::warn!(transfer = %transfer.id(), job = %id, "a command was never taken up: it is handed out again");
+                self.enqueue(&transfer, id, true);
+            }
+        }
+        self.dispatch(context);
+    }
+}
+
+/// Whether a failed attempt of it may be followed by another: what only touches this machine fails for good.
+fn is_repeatable(job: &Job) -> bool {
+    job.is_remote()
+}
+
+/// Takes the next job that the budget allows.
+struct Taking<'a> {
+    ledger: &'a Arc<Ledger>,
+    /// When to ask again, if nobody is going to give something back before.
+    ask_again: Option<Duration>,
+}
+
+impl Taking<'_> {
+    fn next_of(&mut self, queue: &mut FairQueue) -> Option<(Arc<Transfer>, Entry, Permit)> {
+        loop {
+            let mut permit = None;
+            let entry = queue.pop_fitting(|entry| {
+                match self.ledger.budget.take(cost_of(self.ledger, entry)) {
+                    Ok(taken) => {
+                        permit = Some(taken);
+                        true
+                    }
+                    Err(later) => {
+                        self.ask_again = later.or(self.ask_again);
+                        false
+                    }
+                }
+            })?;
+            // A transfer that has ended meanwhile leaves its entries behind.
+            if let (Some(transfer), Some(permit)) = (self.ledger.transfer(entry.transfer), permit) {
+                return Some((transfer, entry, permit));
+            }
+        }
+    }
+}
+
+fn cost_of(ledger: &Ledger, entry: &Entry) -> Cost {
+    let job = ledger.transfer(entry.transfer).and_then(|transfer| transfer.job(entry.job));
+    Cost { requests: usize::from(job.is_some_and(|job| job.is_remote())), memory: entry.memory, bytes: 0 }
+}
+
+/// Memory that a job needs to be reserved: whole parts of sources that are read once, and ranges that may have to wait for their turn.
+fn memory_of(transfer: &Transfer, job: &Job) -> u64 {
+    let ordered = || transfer.call.target.as_ref().is_some_and(crate::target::Target::is_ordered);
+    match job {
+        Job::ReadPart { max, .. } => *max,
+        Job::FetchRange { range, .. } if ordered() => range.len(),
+        Job::Discover { part_size } if ordered() => *part_size,
+        _ => 0,
+    }
+}
+
+impl Actor for PartScheduler {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Context<Self>) {
+        context.notify(Begin);
+    }
+}
+
+impl Supervised for PartScheduler {
+    fn restarting(&mut self, _context: &mut Context<Self>) {
+        *self = PartScheduler::new(Arc::clone(&self.ledger));
+    }
+}
+
+/// Start the timers: sent by the scheduler to itself, since what is spawned while an actor starts may be torn down with it.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+struct Begin;
+
+impl Handler<Begin> for PartScheduler {
+    type Result = ();
+
+    fn handle(&mut self, _begin: Begin, context: &mut Context<Self>) {
+        context.run_interval(CONTROL_INTERVAL, Self::control);
+        context.run_interval(STALE_INTERVAL, Self::take_back_stale);
+        self.handle(ReadLedger, context);
+    }
+}
+
+impl Handler<EnqueueJobs> for PartScheduler {
+    type Result = ();
+
+    fn handle(&mut self, new: EnqueueJobs, context: &mut Context<Self>) {
+        let Some(transfer) = self.ledger.transfer(new.transfer) else { return };
+        for job in new.jobs {
+            self.enqueue(&transfer, job, false);
+        }
+        self.dispatch(context);
+    }
+}
+
+impl Handler<AttemptEnded> for PartScheduler {
+    type Result = ();
+
+    fn handle(&mut self, news: AttemptEnded, context: &mut Context<Self>) {
+        if let Some(transfer) = self.ledger.transfer(news.transfer) {
+            self.settle(&transfer, news.job, news.attempt, context);
+        }
+        self.dispatch(context);
+    }
+}
+
+impl Handler<BudgetFreed> for PartScheduler {
+    type Result = ();
+
+    fn handle(&mut self, _freed: BudgetFreed, context: &mut Context<Self>) {
+        self.dispatch(context);
+    }
+}
+
+impl Handler<ReadLedger> for PartScheduler {
+    type Result = ();
+
+    fn handle(&mut self, _read: ReadLedger, context: &mut Context<Self>) {
+        self.queue = FairQueue::new();
+        self.buffered = FairQueue::new();
+        let transfers: Vec<Arc<Transfer>> =
+            self.ledger.transfers.iter().map(|entry| Arc::clone(&entry)).collect();
+        for transfer in transfers {
+            for (id, pending) in transfer.reconcile() {
+                match pending {
+                    Pending::Queued => self.enqueue(&transfer, id, false),
+                    Pending::Ended => self.settle(&transfer, id, Attempt::FIRST, context),
+                    Pending::Waiting { due } => {
+                        let transfer = transfer.id();
+                        let wait = due.saturating_duration_since(Instant::now());
+                        context.run_later(wait, move |scheduler, context| scheduler.ready(transfer, id, context));
+                    }
+                }
+            }
+        }
+        self.dispatch(context);
+    }
+}
+
+impl Handler<Crash> for PartScheduler {
+    type Result = ();
+
+    fn handle(&mut self, crash: Crash, _context: &mut Context<Self>) {
+        crash.now();
+    }
+}

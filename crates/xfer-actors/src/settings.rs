@@ -1,0 +1,79 @@
+//! The numbers of a system: how many lanes, how much at once, how big the parts.
+
+use std::time::Duration;
+
+use xfer_core::budget::Limits;
+use xfer_core::concurrency::Bounds;
+use xfer_core::plan::{DEFAULT_MULTIPART_THRESHOLD, DEFAULT_PART_SIZE};
+use xfer_core::restart::RestartPolicy;
+use xfer_core::retry::RetryPolicy;
+
+/// Default for `memory_limit`: eight parts of the default size. Files need none of it, see there.
+pub(crate) const DEFAULT_MEMORY_LIMIT: u64 = 64 << 20;
+
+/// How a system is built. Every field has a default; change what you know better.
+///
+/// ```
+/// use xfer_actors::Settings;
+/// let settings = Settings { lanes: 4, ..Settings::default() };
+/// assert_eq!(settings.part_size, 8 << 20);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Lanes, each a thread; default 1. The facade sets it to the cores that the process may use.
+    pub lanes: usize,
+    /// Part size in bytes; default 8 MiB as the interface has it.
+    pub part_size: u64,
+    /// Largest object in bytes that is uploaded with one request; default 8 MiB.
+    pub multipart_threshold: u64,
+    /// Most requests, and so connections, at once; the controller of `xfer_core::concurrency` stays below it. Default 64: what a
+    /// far S3 with 60 MB/s a connection needs for 30 Gbit/s.
+    pub max_connections: usize,
+    /// Bytes of memory for parts that must be kept whole: of sources that are read once, and of in-order targets. Default 64 MiB.
+    /// Files go through the lanes' buffers and take nothing of it.
+    pub memory_limit: u64,
+    /// Retries of requests.
+    pub retry: RetryPolicy,
+    /// Restarts of actors.
+    pub restart: RestartPolicy,
+    /// How often listeners are told of progress; default 100 ms.
+    pub progress_interval: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            lanes: 1,
+            part_size: DEFAULT_PART_SIZE,
+            multipart_threshold: DEFAULT_MULTIPART_THRESHOLD,
+            max_connections: 64,
+            memory_limit: DEFAULT_MEMORY_LIMIT,
+            retry: RetryPolicy::default(),
+            restart: RestartPolicy::default(),
+            progress_interval: Duration::from_millis(100),
+        }
+    }
+}
+
+impl Settings {
+    /// Between which numbers of requests the controller works.
+    pub(crate) fn bounds(&self) -> Bounds {
+        let max = self.max_connections.max(1);
+        let default = Bounds::default();
+        Bounds { start: default.start.min(max), min: default.min.min(max), max }
+    }
+
+    /// The budget's limits at the start: the controller begins with few requests and grows.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            requests: self.bounds().start,
+            memory: self.memory_limit,
+            bytes_per_second: None,
+        }
+    }
+
+    /// How many parts of one transfer may be in memory: what fits, at least two so that one can be filled while another is sent.
+    pub(crate) fn memory_window(&self) -> usize {
+        usize::try_from(self.memory_limit / self.part_size.max(1)).unwrap_or(usize::MAX).clamp(2, 64)
+    }
+}

@@ -1,0 +1,62 @@
+//! What was learnt of the stores that this system talks to, so that it is learnt once.
+
+use dashmap::DashMap;
+
+use crate::transport::Origin;
+
+/// How a store takes checksums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum ChecksumStyle {
+    /// Behind the body: one pass over the bytes.
+    #[default]
+    Trailer,
+    /// Before the body: a pass of its own.
+    Header,
+    /// Not at all: not of any kind that was tried.
+    Without,
+}
+
+/// Notes by origin. A store that was not heard of takes everything that S3 takes.
+#[derive(Debug, Default)]
+pub(crate) struct Stores {
+    styles: DashMap<Origin, ChecksumStyle>,
+}
+
+impl Stores {
+    /// How this store takes checksums.
+    pub(crate) fn checksum_style(&self, origin: &Origin) -> ChecksumStyle {
+        self.styles.get(origin).map(|style| *style).unwrap_or_default()
+    }
+
+    /// The store refused a checksum that came in this style: from now on the next one is used.
+    pub(crate) fn refused(&self, origin: &Origin, style: ChecksumStyle) {
+        let next = match style {
+            ChecksumStyle::Trailer => ChecksumStyle::Header,
+            ChecksumStyle::Header | ChecksumStyle::Without => ChecksumStyle::Without,
+        };
+        let mut known = self.styles.entry(origin.clone()).or_default();
+        if *known < next {
+            tracing::warn!(store = %origin, ?next, "the store refused a checksum, which is sent differently from now on");
+            *known = next;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_remembered_for_its_store_and_never_unlearnt() {
+        let stores = Stores::default();
+        let (a, b): (Origin, Origin) = ("http://a:1".parse().unwrap(), "http://a:2".parse().unwrap());
+        stores.refused(&a, ChecksumStyle::Trailer);
+        assert_eq!(stores.checksum_style(&a), ChecksumStyle::Header);
+        assert_eq!(stores.checksum_style(&b), ChecksumStyle::Trailer);
+        stores.refused(&a, ChecksumStyle::Header);
+        // The answer to a request that was sent before.
+        stores.refused(&a, ChecksumStyle::Trailer);
+        assert_eq!(stores.checksum_style(&a), ChecksumStyle::Without);
+    }
+}

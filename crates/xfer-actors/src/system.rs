@@ -1,0 +1,484 @@
+//! A running system: lanes, the five actors, and the guardian that keeps them.
+//!
+//! Does: starts everything in an actix System of its own, or in the one that is running; starts an actor anew, on a new thread if
+//! its own has died, when its restarts in place are used up. Never: stops a System that it did not start.
+//!
+//! Invariants: when the system ends, for whatever reason, every transfer is told an end; dropping the last handle does not block, and what
+//! transfers have under way is ended and cleaned up behind it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::mpsc as std_mpsc;
+use std::time::Duration;
+
+use actix::{Actor, Addr, Arbiter, Context, Supervised, System};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::mpsc;
+use xfer_core::args::CallKind;
+use xfer_core::delete::DeleteMachine;
+use xfer_core::download::{DownloadMachine, DownloadSpec};
+use xfer_core::error::{Error, ErrorKind};
+use xfer_core::machine::Machine;
+use xfer_core::restart::Verdict;
+use xfer_core::upload::{UploadMachine, UploadSpec};
+
+use crate::call::Call;
+use crate::coordinator::{Coordinator, StartTransfer};
+use crate::deleter::Deleter;
+use crate::downloader::Downloader;
+use crate::fault::Crash;
+use crate::lane::Lanes;
+use crate::ledger::{Ledger, Observer, Transfer};
+use crate::scheduler::PartScheduler;
+use crate::settings::Settings;
+use crate::source::Source;
+use crate::supervise::{ArbiterPool, ChildExit, ChildSpec, Family, start_supervised};
+use crate::target::Target;
+use crate::transport::{SharedTransport, TransportConfig};
+use crate::uploader::Uploader;
+
+/// How long the guardian waits for transfers to end when the last handle is gone: what is under way has its own deadlines, which
+/// are shorter than this.
+const FAREWELL: Duration = Duration::from_secs(60);
+/// How long it then waits for the actors' threads.
+const JOIN: Duration = Duration::from_secs(5);
+
+/// Which of the five actors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// [`Coordinator`].
+    Coordinator,
+    /// [`PartScheduler`].
+    PartScheduler,
+    /// [`Uploader`].
+    Uploader,
+    /// [`Downloader`].
+    Downloader,
+    /// [`Deleter`].
+    Deleter,
+}
+
+impl Role {
+    /// All of them, in the order in which they are started.
+    pub const ALL: [Role; 5] = [Role::Uploader, Role::Downloader, Role::Deleter, Role::PartScheduler, Role::Coordinator];
+
+    fn name(self) -> &'static str {
+        match self {
+            Role::Coordinator => "coordinator",
+            Role::PartScheduler => "part-scheduler",
+            Role::Uploader => "uploader",
+            Role::Downloader => "downloader",
+            Role::Deleter => "deleter",
+        }
+    }
+
+    fn named(name: &str) -> Option<Role> {
+        Role::ALL.into_iter().find(|role| role.name() == name)
+    }
+}
+
+/// A handle to a running system. Cheap to clone; the system ends with the last handle.
+#[derive(Clone)]
+pub struct XferSystem {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    ledger: Arc<Ledger>,
+    guardian: mpsc::UnboundedSender<Word>,
+    /// Why no transfer is taken any more.
+    closed: Arc<Mutex<Option<Error>>>,
+    /// The guardian's end: the receiver hears of it by the sender's drop.
+    ended: Mutex<std_mpsc::Receiver<()>>,
+}
+
+/// What the guardian is told.
+enum Word {
+    Exit(ChildExit),
+    Farewell,
+}
+
+impl XferSystem {
+    /// Starts a system: inside the actix System of this thread if there is one, in one of its own on a thread of its own otherwise.
+    /// Works in and outside of any runtime; blocks for some milliseconds.
+    ///
+    /// # Errors
+    /// [`InvalidConfig`](ErrorKind::InvalidConfig) for a transport that cannot be, [`Internal`](ErrorKind::Internal) when the operating
+    /// system gives no threads.
+    pub fn start(settings: Settings, transport: TransportConfig) -> Result<XferSystem, Error> {
+        if System::try_current().is_some() {
+            XferSystem::start_in(settings, transport)
+        } else {
+            XferSystem::begin(settings, transport, Home::Own)
+        }
+    }
+
+    /// Starts a system inside the actix System of this thread; it never stops that System, and ends with it.
+    ///
+    /// # Errors
+    /// As [`start`](XferSystem::start), and [`InvalidConfig`](ErrorKind::InvalidConfig) where there is no System.
+    pub fn start_in(settings: Settings, transport: TransportConfig) -> Result<XferSystem, Error> {
+        if System::try_current().is_none() {
+            return Err(Error::new(ErrorKind::InvalidConfig, "there is no actix System on this thread"));
+        }
+        XferSystem::begin(settings, transport, Home::Current)
+    }
+
+    fn begin(settings: Settings, transport: TransportConfig, home: Home) -> Result<XferSystem, Error> {
+        let no_threads = |error: std::io::Error| {
+            Error::internal(format!("the operating system gives no thread: {error}")).with_source(error)
+        };
+        let transport = SharedTransport::new(transport)
+            .map_err(|error| Error::new(ErrorKind::InvalidConfig, error.to_string()).with_source(error))?;
+        let lanes = Lanes::start(settings.lanes, transport).map_err(no_threads)?;
+        let ledger = Ledger::new(settings, lanes);
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let closed = Arc::new(Mutex::new(None));
+        let (ended_sender, ended) = std_mpsc::channel();
+        let (ready, begun) = std_mpsc::channel();
+        let guardian = Guardian {
+            family: Family::new(ledger.settings.restart),
+            ledger: Arc::clone(&ledger),
+            closed: Arc::clone(&closed),
+            words: sender.downgrade(),
+            _ended: ended_sender,
+        };
+        match home {
+            Home::Own => {
+                std::thread::Builder::new()
+                    .name("xfer-system".to_owned())
+                    .spawn(move || {
+                        let system = System::new();
+                        system.block_on(guardian.run(receiver, ready));
+                        System::current().stop();
+                        // The runner must run once more to see the stop through; its exit code is always 0.
+                        let _ = system.run();
+                    })
+                    .map_err(no_threads)?;
+            }
+            Home::Current => {
+                let arbiter = Arbiter::try_new().map_err(no_threads)?;
+                arbiter.spawn(async move {
+                    guardian.run(receiver, ready).await;
+                    Arbiter::current().stop();
+                });
+            }
+        }
+        begun.recv().map_err(|_| Error::internal("the system's thread died while it started"))??;
+        Ok(XferSystem { inner: Arc::new(Inner { ledger, guardian: sender, closed, ended: Mutex::new(ended) }) })
+    }
+
+    /// Starts a transfer; `observer` is told what becomes of it.
+    ///
+    /// # Errors
+    /// [`ShutDown`](ErrorKind::ShutDown) when the system is closed, [`TooLarge`](ErrorKind::TooLarge) for a source that no object can
+    /// hold. The observer is told nothing then.
+    pub fn submit(&self, call: &Arc<Call>, observer: Box<dyn Observer>) -> Result<Arc<Transfer>, Error> {
+        if let Some(error) = &*self.inner.closed.lock() {
+            return Err(error.clone());
+        }
+        let ledger = &self.inner.ledger;
+        let machine = machine_for(call, &ledger.settings)
+            .map_err(|error| error.in_object(Arc::clone(call.bucket()), Arc::clone(call.key())))?;
+        let transfer = Arc::new(Transfer::new(Arc::clone(call), machine, observer));
+        ledger.enter(Arc::clone(&transfer));
+        if let Some(coordinator) = &*ledger.directory.coordinator.read() {
+            coordinator.do_send(StartTransfer { transfer: transfer.id() });
+        }
+        // The guardian may have left between the look at `closed` and the entry: then nobody else ends this transfer.
+        if let Some(error) = &*self.inner.closed.lock() {
+            ledger.abandon(error);
+        }
+        Ok(transfer)
+    }
+
+    /// Cancels a transfer: true if it had not become final and was not cancelled before; its future then says
+    /// [`Cancelled`](ErrorKind::Cancelled), after everything of it has been removed.
+    #[must_use]
+    pub fn cancel(&self, transfer: &Transfer) -> bool {
+        self.stop(transfer, Error::new(ErrorKind::Cancelled, ""))
+    }
+
+    /// Ends a transfer with an error of the caller's; otherwise as [`cancel`](XferSystem::cancel).
+    #[must_use]
+    pub fn stop(&self, transfer: &Transfer, error: Error) -> bool {
+        self.inner.ledger.stop(transfer, error)
+    }
+
+    /// The Coordinator's address now; another one after it had to be started anew on another thread.
+    #[must_use]
+    pub fn coordinator(&self) -> Option<Addr<Coordinator>> {
+        self.inner.ledger.directory.coordinator.read().clone()
+    }
+
+    /// The PartScheduler's address now.
+    #[must_use]
+    pub fn part_scheduler(&self) -> Option<Addr<PartScheduler>> {
+        self.inner.ledger.directory.scheduler.read().clone()
+    }
+
+    /// The Uploader's address now.
+    #[must_use]
+    pub fn uploader(&self) -> Option<Addr<Uploader>> {
+        self.inner.ledger.directory.uploader.read().clone()
+    }
+
+    /// The Downloader's address now.
+    #[must_use]
+    pub fn downloader(&self) -> Option<Addr<Downloader>> {
+        self.inner.ledger.directory.downloader.read().clone()
+    }
+
+    /// The Deleter's address now.
+    #[must_use]
+    pub fn deleter(&self) -> Option<Addr<Deleter>> {
+        self.inner.ledger.directory.deleter.read().clone()
+    }
+
+    /// The lanes.
+    #[must_use]
+    pub fn lanes(&self) -> &Lanes {
+        &self.inner.ledger.lanes
+    }
+
+    /// The settings that it was started with.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.inner.ledger.settings
+    }
+
+    /// Transfers that have not ended.
+    #[must_use]
+    pub fn transfers(&self) -> usize {
+        self.inner.ledger.transfers.len()
+    }
+
+    /// Requests in flight and bytes of part memory in use.
+    #[must_use]
+    pub fn in_use(&self) -> xfer_core::budget::InUse {
+        self.inner.ledger.budget.in_use()
+    }
+
+    /// Makes one of the actors panic: for tests of what is built on top.
+    pub fn crash(&self, role: Role) {
+        let directory = &self.inner.ledger.directory;
+        match role {
+            Role::Coordinator => crash(&directory.coordinator),
+            Role::PartScheduler => crash(&directory.scheduler),
+            Role::Uploader => crash(&directory.uploader),
+            Role::Downloader => crash(&directory.downloader),
+            Role::Deleter => crash(&directory.deleter),
+        }
+    }
+
+    /// Says farewell to the guardian and waits until it has gone, at most `deadline`: true if it has. Transfers that go on are stopped.
+    /// Blocks; not for use on an executor's thread.
+    #[must_use]
+    pub fn close(&self, deadline: Duration) -> bool {
+        let _ = self.inner.guardian.send(Word::Farewell);
+        matches!(self.inner.ended.lock().recv_timeout(deadline), Err(std_mpsc::RecvTimeoutError::Disconnected))
+    }
+}
+
+fn crash<A>(place: &RwLock<Option<Addr<A>>>)
+where
+    A: Actor<Context = Context<A>> + actix::Handler<Crash>,
+{
+    if let Some(address) = &*place.read() {
+        address.do_send(Crash);
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // If the guardian has gone there is nobody left to end.
+        let _ = self.guardian.send(Word::Farewell);
+    }
+}
+
+impl fmt::Debug for XferSystem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("XferSystem").field("ledger", &self.inner.ledger).finish_non_exhaustive()
+    }
+}
+
+/// In which System the guardian lives.
+enum Home {
+    Own,
+    Current,
+}
+
+/// The machine of a call.
+fn machine_for(call: &Call, settings: &Settings) -> Result<Machine, Error> {
+    let window = settings.max_connections.saturating_mul(2).clamp(8, 256);
+    Ok(match call.kind() {
+        CallKind::Upload => {
+            let source = call.source()?;
+            let rereadable = source.is_rereadable();
+            let spec = UploadSpec {
+                length: Source::length(source),
+                rereadable,
+                part_size: settings.part_size,
+                threshold: settings.multipart_threshold,
+                window: if rereadable { window } else { settings.memory_window() },
+                checksum: call.checksum.clone(),
+            };
+            UploadMachine::new(spec)?.into()
+        }
+        CallKind::Download => {
+            let ordered = call.target().is_ok_and(Target::is_ordered);
+            let spec = DownloadSpec {
+                part_size: settings.part_size,
+                window: if ordered { settings.memory_window() } else { window },
+                ordered,
+                validate: call.validates(),
+            };
+            DownloadMachine::new(spec).into()
+        }
+        CallKind::Delete => DeleteMachine::new().into(),
+    })
+}
+
+/// Keeps the five actors alive.
+struct Guardian {
+    ledger: Arc<Ledger>,
+    family: Family,
+    closed: Arc<Mutex<Option<Error>>>,
+    words: mpsc::WeakUnboundedSender<Word>,
+    /// Dropped with the guardian: who waits for its end hears that.
+    _ended: std_mpsc::Sender<()>,
+}
+
+impl Guardian {
+    async fn run(
+        mut self,
+        mut words: mpsc::UnboundedReceiver<Word>,
+        ready: std_mpsc::Sender<Result<(), Error>>,
+    ) {
+        let mut arbiters = match ArbiterPool::start("xfer-control", 1) {
+            Ok(arbiters) => arbiters,
+            Err(error) => {
+                // Nobody waits any more if the starter has died.
+                let _ = ready.send(Err(Error::internal("the actors' thread cannot be started").with_source(error)));
+                return;
+            }
+        };
+        for role in Role::ALL {
+            self.start(role, None, &mut arbiters);
+        }
+        let _ = ready.send(Ok(()));
+        while let Some(word) = words.recv().await {
+            match word {
+                Word::Farewell => break,
+                Word::Exit(exit) => self.on_exit(&exit, &mut arbiters),
+            }
+        }
+        self.farewell(words).await;
+        let stopped = arbiters.stop(JOIN);
+        if !stopped.left.is_empty() {
+            tracing::warn!(threads = ?stopped.left, "actors' threads did not end in time");
+        }
+    }
+
+    /// Starts an actor on a live arbiter and tells the others its address.
+    fn start(&mut self, role: Role, generation: Option<u64>, arbiters: &mut ArbiterPool) {
+        let generation = generation.unwrap_or_else(|| self.family.register(role.name().into()));
+        if !arbiters.is_alive(0)
+            && let Err(error) = arbiters.replace(0)
+        {
+            tracing::error!(%error, "the actors' thread cannot be replaced");
+        }
+        let Some(arbiter) = arbiters.handles().into_iter().next() else { return };
+        // No bound: the scheduler's budget is the back-pressure, and actix does not honour a bound for what is sent anyway.
+        let spec = ChildSpec {
+            mailbox: 0,
+            policy: self.ledger.settings.restart,
+            ..ChildSpec::new(role.name(), generation)
+        };
+        let words = self.words.clone();
+        let on_exit = move |exit| {
+            if let Some(words) = words.upgrade() {
+                // If the guardian has gone there is nobody to start it anew.
+                let _ = words.send(Word::Exit(exit));
+            }
+        };
+        let ledger = Arc::clone(&self.ledger);
+        let lanes = ledger.lanes.clone();
+        let directory = &self.ledger.directory;
+        match role {
+            Role::Coordinator => {
+                put(&directory.coordinator, start_supervised(&arbiter, spec, on_exit, || Coordinator::new(ledger)));
+            }
+            Role::PartScheduler => {
+                put(&directory.scheduler, start_supervised(&arbiter, spec, on_exit, || PartScheduler::new(ledger)));
+            }
+            Role::Uploader => {
+                put(&directory.uploader, start_supervised(&arbiter, spec, on_exit, || Uploader::new(lanes)));
+            }
+            Role::Downloader => {
+                put(&directory.downloader, start_supervised(&arbiter, spec, on_exit, || Downloader::new(lanes)));
+            }
+            Role::Deleter => put(&directory.deleter, start_supervised(&arbiter, spec, on_exit, || Deleter::new(lanes))),
+        }
+    }
+
+    fn on_exit(&mut self, exit: &ChildExit, arbiters: &mut ArbiterPool) {
+        let Some(role) = Role::named(exit.name.role()) else { return };
+        match self.family.on_exit(exit) {
+            Verdict::Ignore => {}
+            Verdict::StartAgain { generation, after } => {
+                tracing::warn!(actor = %exit.name, reason = ?exit.reason, ?after, "an actor is started anew");
+                // The wait spaces failures of the whole family; nothing else is the guardian's to do meanwhile.
+                std::thread::sleep(after);
+                if self.family.may_start(exit.name, generation) {
+                    self.start(role, Some(generation), arbiters);
+                }
+            }
+            Verdict::GiveUp => {
+                tracing::error!(actor = %exit.name, reason = ?exit.reason, "an actor fails again and again: the system gives up");
+                let error = Error::internal(format!("the {} fails again and again", exit.name));
+                *self.closed.lock() = Some(error.clone());
+                self.ledger.abandon(&error);
+            }
+        }
+    }
+
+    /// Ends what goes on, in order, while the actors still live.
+    async fn farewell(&mut self, mut words: mpsc::UnboundedReceiver<Word>) {
+        let error = Error::new(ErrorKind::ShutDown, "");
+        self.closed.lock().get_or_insert_with(|| error.clone());
+        let all: Vec<Arc<Transfer>> = self.ledger.transfers.iter().map(|entry| Arc::clone(&entry)).collect();
+        for transfer in all {
+            self.ledger.stop(&transfer, error.clone());
+        }
+        let until = tokio::time::Instant::now() + FAREWELL;
+        while !self.ledger.transfers.is_empty() {
+            tokio::select! {
+                () = self.ledger.idle.notified() => {}
+                word = words.recv() => {
+                    // An actor that dies now is not repaired: what it leaves is ended below.
+                    if let Some(Word::Exit(exit)) = word {
+                        tracing::warn!(actor = %exit.name, reason = ?exit.reason, "an actor died during shutdown");
+                        break;
+                    }
+                }
+                () = tokio::time::sleep_until(until) => break,
+            }
+        }
+        self.family.set_shutting_down();
+    }
+}
+
+impl Drop for Guardian {
+    /// Also when the System is stopped under it.
+    fn drop(&mut self) {
+        let error = Error::new(ErrorKind::ShutDown, "");
+        self.closed.lock().get_or_insert_with(|| error.clone());
+        self.ledger.abandon(&error);
+        self.ledger.directory.clear();
+    }
+}
+
+fn put<A: Actor<Context = Context<A>> + Supervised>(place: &RwLock<Option<Addr<A>>>, address: Addr<A>) {
+    *place.write() = Some(address);
+}

@@ -1,0 +1,287 @@
+//! Where a download's bytes go.
+//!
+//! Positioned targets (files, memory, seekable writers) take each byte at its offset, in any order. In-order targets (writers,
+//! streams) sit behind a [`reorder`] buffer that the machine's window bounds.
+//!
+//! Invariants: a file is written under a temporary name beside the target and takes the target's name only by [`Target::commit`];
+//! the temporary file has one owner, which removes it when the download ends in any other way.
+
+mod file;
+pub(crate) mod reorder;
+
+use std::fmt;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::io::AsyncWrite;
+use xfer_core::error::{Error, ErrorKind};
+
+use crate::os::OsUtils;
+pub(crate) use file::FileTarget;
+pub(crate) use reorder::{Consumer, OrderedTarget};
+
+/// What can be written at any offset.
+pub trait WriteSeek: Write + Seek + Send {}
+
+impl<T: Write + Seek + Send> WriteSeek for T {}
+
+/// Where to put an object: a file by its path, memory, or a writer.
+///
+/// ```
+/// use xfer_actors::target::DownloadTarget;
+/// let file = DownloadTarget::from("/tmp/object");
+/// let console = DownloadTarget::writer(std::io::stdout());
+/// let memory = DownloadTarget::memory();
+/// # let _ = (file, console, memory);
+/// ```
+pub struct DownloadTarget(Kind);
+
+enum Kind {
+    Path(PathBuf),
+    Memory,
+    Seekable(Box<dyn WriteSeek>),
+    Ordered(Consumer),
+}
+
+impl DownloadTarget {
+    /// A file, made whole or not at all: written under a temporary name beside it and renamed over it at the end. Its directory
+    /// must exist. Of a device or a pipe that exists under this name the bytes are written to it in order.
+    pub fn path(path: impl Into<PathBuf>) -> DownloadTarget {
+        DownloadTarget(Kind::Path(path.into()))
+    }
+
+    /// Memory: the object is in the outcome's `body`.
+    #[must_use]
+    pub fn memory() -> DownloadTarget {
+        DownloadTarget(Kind::Memory)
+    }
+
+    /// Anything that writes: gets the bytes in order, from a thread for blocking calls, and is flushed at the end. After a failure
+    /// what was written stays.
+    pub fn writer(writer: impl Write + Send + 'static) -> DownloadTarget {
+        DownloadTarget(Kind::Ordered(Consumer::Blocking(Box::new(writer))))
+    }
+
+    /// A writer that can seek: gets the bytes in any order, at their offsets from where it stands.
+    pub fn seekable(writer: impl Write + Seek + Send + 'static) -> DownloadTarget {
+        DownloadTarget(Kind::Seekable(Box::new(writer)))
+    }
+
+    /// An asynchronous writer: gets the bytes in order and is shut down at the end. It is polled on one of xfer's own threads; a
+    /// writer tied to a runtime needs that runtime running.
+    pub fn async_writer(writer: impl AsyncWrite + Send + 'static) -> DownloadTarget {
+        DownloadTarget(Kind::Ordered(Consumer::Async(Box::pin(writer) as Pin<Box<dyn AsyncWrite + Send>>)))
+    }
+
+    /// A stream: whoever polls [`Call::poll_piece`](crate::Call::poll_piece) takes the bytes.
+    #[must_use]
+    pub fn polled() -> DownloadTarget {
+        DownloadTarget(Kind::Ordered(Consumer::Polled(None)))
+    }
+
+    /// Whether writing to it needs an asynchronous runtime that may be the caller's own.
+    #[must_use]
+    pub fn is_async(&self) -> bool {
+        matches!(self.0, Kind::Ordered(Consumer::Async(_) | Consumer::Polled(_)))
+    }
+
+    /// The file's path, if it is one.
+    #[must_use]
+    pub fn as_path(&self) -> Option<&Path> {
+        match &self.0 {
+            Kind::Path(path) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Looks at the target once, now: a file's directory must exist.
+    pub(crate) fn prepare(self, os: &Arc<dyn OsUtils>) -> Result<Target, Error> {
+        Ok(match self.0 {
+            Kind::Path(path) => match file::inspect(path, os)? {
+                file::Inspected::Regular(file) => Target::File(file),
+                file::Inspected::Device(device) => {
+                    Target::Ordered(OrderedTarget::new(Consumer::Blocking(Box::new(device))))
+                }
+            },
+            Kind::Memory => Target::Memory(MemoryTarget::default()),
+            Kind::Seekable(writer) => Target::Seekable(SeekableTarget::new(writer)?),
+            Kind::Ordered(consumer) => Target::Ordered(OrderedTarget::new(consumer)),
+        })
+    }
+}
+
+impl fmt::Debug for DownloadTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Path(path) => write!(f, "file {}", path.display()),
+            Kind::Memory => f.write_str("memory"),
+            Kind::Seekable(_) => f.write_str("seekable writer"),
+            Kind::Ordered(Consumer::Polled(_)) => f.write_str("stream"),
+            Kind::Ordered(_) => f.write_str("writer"),
+        }
+    }
+}
+
+impl From<PathBuf> for DownloadTarget {
+    fn from(path: PathBuf) -> DownloadTarget {
+        DownloadTarget::path(path)
+    }
+}
+
+impl From<&Path> for DownloadTarget {
+    fn from(path: &Path) -> DownloadTarget {
+        DownloadTarget::path(path)
+    }
+}
+
+impl From<&PathBuf> for DownloadTarget {
+    fn from(path: &PathBuf) -> DownloadTarget {
+        DownloadTarget::path(path)
+    }
+}
+
+impl From<&str> for DownloadTarget {
+    fn from(path: &str) -> DownloadTarget {
+        DownloadTarget::path(path)
+    }
+}
+
+impl From<String> for DownloadTarget {
+    fn from(path: String) -> DownloadTarget {
+        DownloadTarget::path(path)
+    }
+}
+
+/// A target as the lanes use it.
+pub(crate) enum Target {
+    File(FileTarget),
+    Memory(MemoryTarget),
+    Seekable(SeekableTarget),
+    Ordered(OrderedTarget),
+}
+
+impl Target {
+    /// Whether its bytes must come in order.
+    pub(crate) fn is_ordered(&self) -> bool {
+        matches!(self, Target::Ordered(_))
+    }
+
+    /// Makes ready for `size` bytes; called with the first head, again when discovery is repeated.
+    pub(crate) fn open(&self, size: u64) -> Result<(), Error> {
+        match self {
+            Target::File(file) => file.open().map(drop),
+            Target::Memory(memory) => memory.open(size),
+            Target::Ordered(ordered) => {
+                ordered.open(size);
+                Ok(())
+            }
+            Target::Seekable(_) => Ok(()),
+        }
+    }
+
+    /// Makes it final.
+    pub(crate) async fn commit(&self) -> Result<(), Error> {
+        match self {
+            Target::File(file) => file.commit(),
+            Target::Memory(_) => Ok(()),
+            Target::Seekable(seekable) => seekable.flush().await,
+            Target::Ordered(ordered) => ordered.commit().await,
+        }
+    }
+
+    /// Removes what should not stay.
+    pub(crate) fn discard(&self) {
+        match self {
+            Target::File(file) => file.discard(),
+            Target::Memory(memory) => memory.bytes.lock().clear(),
+            Target::Seekable(_) | Target::Ordered(_) => {}
+        }
+    }
+
+    /// The object, if it was to go to memory.
+    pub(crate) fn take_body(&self) -> Option<Bytes> {
+        match self {
+            Target::Memory(memory) => Some(Bytes::from(std::mem::take(&mut *memory.bytes.lock()))),
+            _ => None,
+        }
+    }
+}
+
+/// The class of a failed write.
+pub(crate) fn write_error(error: io::Error) -> Error {
+    let kind = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => ErrorKind::DiskFull,
+        _ => ErrorKind::TargetWrite,
+    };
+    Error::new(kind, error.to_string()).with_source(error)
+}
+
+/// The object in memory, written in any order.
+#[derive(Default)]
+pub(crate) struct MemoryTarget {
+    bytes: Mutex<Vec<u8>>,
+}
+
+impl MemoryTarget {
+    fn open(&self, size: u64) -> Result<(), Error> {
+        let too_large = || Error::new(ErrorKind::TooLarge, format!("an object of {size} bytes does not fit in memory"));
+        let size = usize::try_from(size).map_err(|_| too_large())?;
+        let mut bytes = self.bytes.lock();
+        bytes.clear();
+        bytes.try_reserve_exact(size).map_err(|_| too_large())?;
+        bytes.resize(size, 0);
+        Ok(())
+    }
+
+    pub(crate) fn write_at(&self, piece: &[u8], offset: u64) -> Result<(), Error> {
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let mut bytes = self.bytes.lock();
+        match start.checked_add(piece.len()).and_then(|end| bytes.get_mut(start..end)) {
+            Some(place) => {
+                place.copy_from_slice(piece);
+                Ok(())
+            }
+            None => Err(Error::internal("bytes beyond the end of the object")),
+        }
+    }
+}
+
+/// A writer that can seek, used by one lane at a time.
+pub(crate) struct SeekableTarget {
+    writer: Arc<Mutex<Box<dyn WriteSeek>>>,
+    origin: u64,
+}
+
+impl SeekableTarget {
+    fn new(mut writer: Box<dyn WriteSeek>) -> Result<SeekableTarget, Error> {
+        let origin = writer.stream_position().map_err(|error| {
+            Error::new(ErrorKind::TargetUnavailable, format!("the writer cannot seek: {error}")).with_source(error)
+        })?;
+        Ok(SeekableTarget { writer: Arc::new(Mutex::new(writer)), origin })
+    }
+
+    pub(crate) async fn write_at(&self, piece: Bytes, offset: u64) -> Result<(), Error> {
+        let position = self.origin + offset;
+        self.blocking(move |writer| {
+            writer.seek(SeekFrom::Start(position))?;
+            writer.write_all(&piece)
+        })
+        .await
+    }
+
+    async fn flush(&self) -> Result<(), Error> {
+        self.blocking(|writer| writer.flush()).await
+    }
+
+    async fn blocking(&self, act: impl FnOnce(&mut dyn WriteSeek) -> io::Result<()> + Send + 'static) -> Result<(), Error> {
+        let writer = Arc::clone(&self.writer);
+        tokio::task::spawn_blocking(move || act(writer.lock().as_mut()))
+            .await
+            .map_err(|_| Error::new(ErrorKind::TargetWrite, "the writer panicked"))?
+            .map_err(write_error)
+    }
+}

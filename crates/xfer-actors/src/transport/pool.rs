@@ -1,0 +1,185 @@
+//! The connections of one lane: kept between exchanges, checked before use, opened when none is left.
+//!
+//! The last one put back is the first one taken, so that as few as possible stay warm and the others age out.
+//!
+//! Invariants: a kept connection has nothing unread and nothing half sent; none is handed out that has been idle for longer than
+//! [`super::TransportConfig::pool_idle`].
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rustls::pki_types::ServerName;
+use tokio::time::{Instant, timeout};
+
+use super::buffer::BufferPool;
+use super::connect::connect;
+use super::connection::Connection;
+use super::error::{Progress, TlsFailure, TransportError};
+use super::inbox::Inbox;
+use super::origin::{Origin, Scheme};
+use super::proxy::Route;
+use super::shared::{OpenCount, SharedTransport};
+use super::tunnel;
+use super::wire::{Patience, Wire};
+
+/// A lane's connections. Cheap to clone; all clones are one pool. Stays on its thread.
+#[derive(Clone)]
+pub struct Pool {
+    inner: Rc<PoolInner>,
+}
+
+pub(crate) struct PoolInner {
+    pub(crate) shared: Arc<SharedTransport>,
+    pub(crate) buffers: Arc<BufferPool>,
+    idle: RefCell<HashMap<Origin, Vec<Idle>>>,
+}
+
+struct Idle {
+    wire: Wire,
+    since: Instant,
+}
+
+impl Pool {
+    /// An empty pool for this lane.
+    pub fn new(shared: Arc<SharedTransport>) -> Self {
+        let buffers = BufferPool::new(shared.config.buffer_size, shared.config.spare_buffers);
+        Self { inner: Rc::new(PoolInner { shared, buffers, idle: RefCell::default() }) }
+    }
+
+    /// What this lane shares with the others.
+    pub fn shared(&self) -> &Arc<SharedTransport> {
+        &self.inner.shared
+    }
+
+    /// A connection to this origin, ready for one exchange: a kept one if there is one, else a new one.
+    ///
+    /// # Errors
+    /// [`TransportError::Dns`], [`TransportError::Connect`], [`TransportError::ConnectTimeout`], [`TransportError::Proxy`],
+    /// [`TransportError::Tls`], [`TransportError::TlsTimeout`], [`TransportError::TlsConfig`].
+    pub async fn checkout(&self, origin: &Origin) -> Result<Connection, TransportError> {
+        if let Some(wire) = self.take_idle(origin) {
+            return Ok(Connection::new(Rc::clone(&self.inner), origin.clone(), wire));
+        }
+        self.connect(origin).await
+    }
+
+    /// A new connection, whatever is kept: for sending again what a stale connection swallowed.
+    ///
+    /// # Errors
+    /// As [`Self::checkout`].
+    pub async fn connect(&self, origin: &Origin) -> Result<Connection, TransportError> {
+        let wire = self.open(origin).await?;
+        Ok(Connection::new(Rc::clone(&self.inner), origin.clone(), wire))
+    }
+
+    /// Closes every kept connection and frees the spare buffers.
+    pub fn close_idle(&self) {
+        let closed = std::mem::take(&mut *self.inner.idle.borrow_mut());
+        drop(closed);
+        self.inner.buffers.trim();
+    }
+
+    /// Closes the kept connections that are too old to be handed out. For the lane to call now and then; without it they are closed
+    /// when their origin is asked for next. When none is left, the spare buffers are freed too.
+    pub fn sweep(&self) {
+        let now = Instant::now();
+        let max = self.inner.shared.config.pool_idle;
+        let mut idle = self.inner.idle.borrow_mut();
+        idle.retain(|_, kept| {
+            kept.retain(|i| now.duration_since(i.since) < max);
+            !kept.is_empty()
+        });
+        if idle.is_empty() {
+            self.inner.buffers.trim();
+        }
+    }
+
+    /// How many connections are kept.
+    pub fn idle_connections(&self) -> usize {
+        self.inner.idle.borrow().values().map(Vec::len).sum()
+    }
+
+    fn take_idle(&self, origin: &Origin) -> Option<Wire> {
+        let max = self.inner.shared.config.pool_idle;
+        loop {
+            let mut kept = {
+                let mut idle = self.inner.idle.borrow_mut();
+                let list = idle.get_mut(origin)?;
+                match list.pop() {
+                    Some(kept) => kept,
+                    None => {
+                        idle.remove(origin);
+                        return None;
+                    }
+                }
+            };
+            if kept.since.elapsed() >= max {
+                // The others were put back even earlier.
+                self.inner.idle.borrow_mut().remove(origin);
+                return None;
+            }
+            // Nothing may have come meanwhile but TLS's own messages. Costs a system call only if something did.
+            if let Ok(None) = kept.wire.receive()
+                && kept.wire.is_whole()
+                && kept.wire.inbox.is_empty()
+            {
+                kept.wire.inbox.rest();
+                kept.wire.progress = Progress { reused: true, ..Progress::default() };
+                return Some(kept.wire);
+            }
+        }
+    }
+
+    async fn open(&self, origin: &Origin) -> Result<Wire, TransportError> {
+        let shared = &self.inner.shared;
+        let route = shared.proxies.route(origin);
+        let server = match &route {
+            Route::Direct => origin,
+            Route::Forward(proxy) | Route::Tunnel(proxy) => &proxy.origin,
+        };
+        // Before a socket is opened for nothing.
+        let tls = (origin.scheme() == Scheme::Https).then(|| shared.tls.get()).transpose()?;
+        let stream = connect(shared, server).await?;
+        let inbox = Inbox::new(Arc::clone(&self.inner.buffers));
+        let mut wire = Wire::new(stream, inbox, server.host_and_port(), OpenCount::new(shared));
+        if let Route::Tunnel(proxy) = route {
+            tunnel::open(&mut wire, proxy, origin, Patience::until(shared.config.proxy_timeout)).await?;
+        }
+        if let Some(config) = tls {
+            let to = origin.host_and_port();
+            let name = ServerName::try_from(origin.host().to_owned()).map_err(|e| TransportError::Tls {
+                to: to.clone(),
+                failure: TlsFailure::Handshake,
+                reason: e.to_string(),
+            })?;
+            let after = shared.config.tls_handshake_timeout;
+            timeout(after, wire.secure(config, name, to.clone()))
+                .await
+                .map_err(|_| TransportError::TlsTimeout { to, after })??;
+        }
+        if !wire.inbox.plain().is_empty() {
+            return Err(TransportError::protocol("the server speaks before it is asked"));
+        }
+        wire.inbox.rest();
+        wire.progress = Progress::default();
+        Ok(wire)
+    }
+}
+
+impl PoolInner {
+    /// Keeps a connection whose exchange is over.
+    pub(crate) fn keep(&self, origin: Origin, mut wire: Wire) {
+        wire.inbox.rest();
+        let kept = Idle { wire, since: Instant::now() };
+        self.idle.borrow_mut().entry(origin).or_default().push(kept);
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("idle_connections", &self.idle_connections()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,161 @@
+//! Names, addresses and the race between them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+use super::kit::*;
+use crate::transport::*;
+
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+
+fn named(names: &Arc<Names>, config: TransportConfig) -> Pool {
+    pool(TransportConfig { resolver: Arc::clone(names) as Arc<dyn Resolve>, ..config })
+}
+
+fn at(host: &str, port: u16) -> Origin {
+    Origin::new(Scheme::Http, host, port).unwrap()
+}
+
+#[test]
+fn connections_are_spread_over_all_addresses() {
+    lane(async {
+        // The same port on several loopback addresses.
+        let first = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = first.local_addr().unwrap().port();
+        let second = TcpListener::bind(("127.0.0.2", port)).await.unwrap();
+        let third = TcpListener::bind(("127.0.0.3", port)).await.unwrap();
+        let names = Names::one("s3.test", &["127.0.0.1", "127.0.0.2", "127.0.0.3"]);
+        let pool = named(&names, TransportConfig::default());
+        let mut connections = Vec::new();
+        for _ in 0..9 {
+            connections.push(pool.checkout(&at("s3.test", port)).await.unwrap());
+        }
+        for listener in [&first, &second, &third] {
+            let here = connections.iter().filter(|c| c.remote_addr() == Some(listener.local_addr().unwrap())).count();
+            assert_eq!(here, 3);
+        }
+        assert_eq!(names.asked(), 1);
+        assert_eq!((pool.shared().open_connections(), pool.shared().peak_connections()), (9, 9));
+        connections.truncate(2);
+        assert_eq!((pool.shared().open_connections(), pool.shared().peak_connections()), (2, 9));
+    });
+}
+
+#[test]
+fn an_address_that_refuses_gives_way_to_the_next() {
+    lane(async {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let names = Names::one("s3.test", &["127.0.0.9", "127.0.0.1"]);
+        let pool = named(&names, TransportConfig { connect_stagger: Duration::from_secs(100), ..Default::default() });
+        for _ in 0..4 {
+            let connection = pool.connect(&at("s3.test", port)).await.unwrap();
+            assert_eq!(connection.remote_addr(), Some(listener.local_addr().unwrap()));
+        }
+    });
+}
+
+#[test]
+fn a_server_that_refuses_is_an_error() {
+    lane(async {
+        let port = {
+            let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+            listener.local_addr().unwrap().port()
+        };
+        let failure = plain_pool().checkout(&at("127.0.0.1", port)).await.unwrap_err();
+        let TransportError::Connect { to, kind, .. } = failure else { panic!("{failure:?}") };
+        assert_eq!((to, kind), (format!("127.0.0.1:{port}"), io::ErrorKind::ConnectionRefused));
+    });
+}
+
+/// A listener whose queue is full, so that connecting to it hangs. Hold all of it.
+async fn deaf() -> (SocketAddr, Vec<TcpStream>, TcpListener) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut queued = Vec::new();
+    while let Ok(stream) = tokio::time::timeout(Duration::from_millis(100), TcpStream::connect(address)).await {
+        queued.push(stream.unwrap());
+    }
+    (address, queued, listener)
+}
+
+#[test]
+fn a_slow_address_loses_to_the_next() {
+    lane(async {
+        let (slow, _queued, _deaf) = deaf().await;
+        let fast = TcpListener::bind(("127.0.0.1", slow.port())).await.unwrap();
+        let names = Names::one("s3.test", &["127.0.0.2", "127.0.0.1"]);
+        let pool = named(&names, TransportConfig { connect_stagger: Duration::from_millis(30), ..Default::default() });
+        // The first turn begins with the slow one, and that is remembered for the third.
+        for _ in 0..3 {
+            let connection = pool.connect(&at("s3.test", slow.port())).await.unwrap();
+            assert_eq!(connection.remote_addr(), Some(fast.local_addr().unwrap()));
+        }
+        assert_eq!(pool.shared().open_connections(), 0);
+    });
+}
+
+#[test]
+fn no_address_that_answers_in_time_is_an_error() {
+    lane(async {
+        let (slow, _queued, _deaf) = deaf().await;
+        let after = Duration::from_millis(80);
+        let pool = pool(TransportConfig { connect_timeout: after, ..Default::default() });
+        let failure = pool.checkout(&origin(slow)).await.unwrap_err();
+        assert_eq!(failure, TransportError::ConnectTimeout { to: slow.to_string(), after });
+        assert_eq!(pool.shared().open_connections(), 0);
+    });
+}
+
+#[test]
+fn names_are_asked_for_once_a_minute_and_outlive_their_resolver() {
+    lane(async {
+        let server = answering(OK).await;
+        let names = Names::one("s3.test", &["127.0.0.1"]);
+        names.then("s3.test", Err("the resolver is out"));
+        let pool = named(&names, TransportConfig::default());
+        let origin = at("s3.test", server.port());
+        let both = tokio::join!(pool.connect(&origin), pool.connect(&origin));
+        assert!(both.0.is_ok() && both.1.is_ok());
+        assert_eq!(names.asked(), 1, "one query at a time");
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(61)).await;
+        pool.connect(&origin).await.unwrap();
+        assert_eq!(names.asked(), 2);
+        // Not asked again at once, but soon.
+        pool.connect(&origin).await.unwrap();
+        assert_eq!(names.asked(), 2);
+        tokio::time::advance(Duration::from_secs(6)).await;
+        pool.connect(&origin).await.unwrap();
+        assert_eq!(names.asked(), 3);
+    });
+}
+
+#[test]
+fn names_that_lead_nowhere_are_errors() {
+    lane(async {
+        let names = Names::one("empty.test", &[]);
+        let pool = named(&names, TransportConfig::default());
+        for host in ["empty.test", "unknown.test"] {
+            let failure = pool.checkout(&at(host, 80)).await.unwrap_err();
+            assert!(matches!(&failure, TransportError::Dns { host: h, .. } if h == host), "{failure:?}");
+        }
+    });
+}
+
+#[test]
+fn the_system_resolves_and_literals_are_not_resolved() {
+    lane(async {
+        let server = answering(OK).await;
+        assert_eq!(get(&plain_pool(), &at("localhost", server.port())).await.unwrap().0, 200);
+        let names = Arc::new(Names::default());
+        assert_eq!(get(&named(&names, TransportConfig::default()), &origin(server)).await.unwrap().0, 200);
+        assert_eq!(names.asked(), 0);
+    });
+}

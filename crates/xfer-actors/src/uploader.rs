@@ -1,0 +1,80 @@
+//! The Uploader: runs the requests of uploads.
+//!
+//! Turns one command into one task on a lane and reports exactly once. Never retries, never plans: see the PartScheduler and
+//! `xfer_core::upload`.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use actix::Actor;
+//! use xfer_actors::{Call, ExtraArgs, Lanes, PutObject, RequestSerializer, Uploader};
+//!
+//! # async fn example(lanes: Lanes, serializer: Arc<RequestSerializer>) -> Result<(), Box<dyn std::error::Error>> {
+//! let uploader = Uploader::new(lanes).start();
+//! let call = Call::upload(&serializer, "notes.txt", "bucket", "notes.txt", ExtraArgs::new())?;
+//! let length = call.size().unwrap_or_default();
+//! let stored = uploader.send(PutObject::new(&call, length)).await??;
+//! println!("{:?}", stored.object.etag);
+//! # Ok(())
+//! # }
+//! ```
+
+use actix::{Actor, Context, Handler, Supervised};
+
+use crate::command::{
+    AbortUpload, CompleteUpload, CreateUpload, Launched, ObjectPut, PartRead, PartStored, PutObject, ReadPart,
+    UploadAborted, UploadCompleted, UploadCreated, UploadPart, launch,
+};
+use crate::fault::Crash;
+use crate::lane::Lanes;
+
+/// The actor that runs the requests of uploads.
+#[derive(Debug)]
+pub struct Uploader {
+    lanes: Lanes,
+}
+
+impl Uploader {
+    /// An uploader whose requests run on `lanes`.
+    #[must_use]
+    pub fn new(lanes: Lanes) -> Uploader {
+        Uploader { lanes }
+    }
+}
+
+impl Actor for Uploader {
+    type Context = Context<Self>;
+}
+
+/// Stateless, so a restart has nothing to set right.
+impl Supervised for Uploader {}
+
+macro_rules! handles {
+    ($actor:ty: $($command:ty => $fact:ty),* $(,)?) => {$(
+        impl Handler<$command> for $actor {
+            type Result = Launched<$fact>;
+
+            fn handle(&mut self, command: $command, _context: &mut Context<Self>) -> Self::Result {
+                launch(&self.lanes, command)
+            }
+        }
+    )*};
+}
+pub(crate) use handles;
+
+handles!(
+    Uploader:
+    PutObject => ObjectPut,
+    ReadPart => PartRead,
+    CreateUpload => UploadCreated,
+    UploadPart => PartStored,
+    CompleteUpload => UploadCompleted,
+    AbortUpload => UploadAborted,
+);
+
+impl Handler<Crash> for Uploader {
+    type Result = ();
+
+    fn handle(&mut self, crash: Crash, _context: &mut Context<Self>) {
+        crash.now();
+    }
+}

@@ -1,0 +1,243 @@
+//! One request and its answer: prepare, stamp, sign, check out, send, read the head, decode.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::SystemTime;
+
+use xfer_core::error::{Error, ErrorKind};
+use xfer_core::job::Reply;
+use xfer_serializer::decode::{self, Answer, ChecksumSent, Headers};
+use xfer_serializer::{Identity, Operation, Payload, Stamp, Template};
+
+use super::Bench;
+use super::failure::of_transport;
+use crate::stores::ChecksumStyle;
+use crate::transport::{Connection, HeaderList, Origin, ResponseHead, Scheme, TransportError};
+
+/// Longest XML answer that is read whole, in bytes. A list of 1,000 parts, the longest that is asked for, has about 300 KB.
+const MAX_ANSWER: usize = 1 << 20;
+
+/// Header lookup as the decoder wants it.
+struct Seen<'a>(&'a HeaderList);
+
+impl Headers for Seen<'_> {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.0.get(name)
+    }
+}
+
+/// A request that is ready to be sent.
+pub(super) struct Begun {
+    pub(super) connection: Connection,
+    pub(super) head: Vec<u8>,
+    asked: Asked,
+}
+
+/// What of a request must be known when its answer comes.
+struct Asked {
+    operation: Operation,
+    identity: Option<Identity>,
+    checksum: ChecksumSent,
+    if_match: Option<Arc<str>>,
+}
+
+/// An answer whose head has come.
+pub(super) struct Answered {
+    pub(super) connection: Connection,
+    pub(super) head: ResponseHead,
+    asked: Asked,
+}
+
+impl Begun {
+    /// Reads the head of the answer. The inner result says that a kept connection was dead, and the request may be sent again.
+    pub(super) async fn answer(mut self) -> Result<Answered, TransportError> {
+        let head = self.connection.read_head(self.asked.operation == Operation::HeadObject).await?;
+        Ok(Answered { connection: self.connection, head, asked: self.asked })
+    }
+}
+
+/// The template for an operation of this call, and where it goes.
+pub(super) async fn prepare(bench: &Bench<'_>, operation: Operation) -> Result<(Arc<Template>, Origin), Error> {
+    let call = bench.call;
+    let template = call.serializer().prepare(operation, call.bucket(), call.args()).await?;
+    let origin = template.origin();
+    let scheme = if origin.https { Scheme::Https } else { Scheme::Http };
+    let origin = Origin::new(scheme, &origin.host, origin.port).map_err(of_transport)?;
+    Ok((template, origin))
+}
+
+/// Makes a request of `stamp` and checks a connection out for it.
+pub(super) async fn begin(bench: &Bench<'_>, operation: Operation, stamp: &Stamp<'_>) -> Result<Begun, Error> {
+    let (template, origin) = prepare(bench, operation).await?;
+    let identity = if template.needs_session() {
+        Some(session(bench).await?)
+    } else {
+        bench.call.serializer().credentials().await?
+    };
+    begin_as(bench, &template, &origin, identity, stamp).await
+}
+
+async fn begin_as(
+    bench: &Bench<'_>,
+    template: &Template,
+    origin: &Origin,
+    identity: Option<Identity>,
+    stamp: &Stamp<'_>,
+) -> Result<Begun, Error> {
+    let connection = bench.lane.pool.checkout(origin).await.map_err(of_transport)?;
+    // Signed last: waiting for a connection must not make the signature old.
+    let request = template.stamp(stamp, identity.as_ref(), SystemTime::now())?;
+    let mut head = Vec::with_capacity(1024);
+    let host = std::iter::once(("host", request.host.as_str()));
+    let headers = host.chain(request.headers.iter().map(|(name, value)| (name.as_ref(), value.as_str())));
+    connection.encode_head(&mut head, request.method, &request.target, headers).map_err(of_transport)?;
+    bench.call.requests.fetch_add(1, Ordering::Relaxed);
+    let checksum = match (stamp.payload, stamp.checksum) {
+        (Payload::UnsignedTrailer { .. }, _) => ChecksumSent::Trailer,
+        (_, Some(_)) => ChecksumSent::Header,
+        (_, None) => ChecksumSent::None,
+    };
+    let asked = Asked { operation: template.operation(), identity, checksum, if_match: stamp.if_match.map(Arc::from) };
+    Ok(Begun { connection, head, asked })
+}
+
+/// The session of an S3 Express bucket: the one that is kept, or a new one. Requests that need one at the same moment may each fetch
+/// it; the last one stays.
+async fn session(bench: &Bench<'_>) -> Result<Identity, Error> {
+    let (serializer, bucket) = (bench.call.serializer(), bench.call.bucket());
+    if let Some(identity) = serializer.session(bucket) {
+        return Ok(identity);
+    }
+    let (template, origin) = prepare(bench, Operation::CreateSession).await?;
+    let stamp = Stamp::default();
+    loop {
+        let identity = serializer.credentials().await?;
+        let begun = begin_as(bench, &template, &origin, identity, &stamp).await?;
+        match send_whole(begun, &[]).await {
+            Ok(answered) => {
+                let (finished, body) = answered.read_all(bench).await?;
+                let session = finished.decode(&body, decode::create_session)?;
+                return Ok(serializer.keep_session(bucket, session));
+            }
+            Err(error) if error.is_stale_connection() => {}
+            Err(error) => return Err(of_transport(error)),
+        }
+    }
+}
+
+async fn send_whole(mut begun: Begun, body: &[u8]) -> Result<Answered, TransportError> {
+    let head = std::mem::take(&mut begun.head);
+    // An early answer is read like any other.
+    let _ = begun.connection.send(&[&head, body]).await?;
+    begun.answer().await
+}
+
+/// Sends a request with a small body, and reads the head of its answer. A kept connection that turns out to be dead is replaced.
+pub(super) async fn ask(
+    bench: &Bench<'_>,
+    operation: Operation,
+    stamp: &Stamp<'_>,
+    body: &[u8],
+) -> Result<Answered, Error> {
+    loop {
+        let begun = begin(bench, operation, stamp).await?;
+        match send_whole(begun, body).await {
+            Ok(answered) => return Ok(answered),
+            Err(error) if error.is_stale_connection() => {}
+            Err(error) => return Err(of_transport(error)),
+        }
+    }
+}
+
+impl Answered {
+    /// Whether the status says that it went well.
+    pub(super) fn is_success(&self) -> bool {
+        (200..300).contains(&self.head.status())
+    }
+
+    /// The answer, to be decoded by `read`.
+    pub(super) fn decode<T>(&self, body: &[u8], read: impl FnOnce(&Answer<'_>) -> T) -> T {
+        let headers = Seen(self.head.headers());
+        let answer = Answer {
+            checksum_sent: self.asked.checksum,
+            if_match: self.asked.if_match.as_deref(),
+            ..Answer::new(self.asked.operation, self.head.status(), &headers).with_body(body)
+        };
+        read(&answer)
+    }
+
+    /// The refusal that this answer is; what it teaches is learnt.
+    pub(super) async fn refusal(mut self, bench: &Bench<'_>) -> Error {
+        // If the explanation breaks off, the status alone says enough.
+        let body = self.connection.read_body(MAX_ANSWER).await.unwrap_or_default();
+        let error = self.decode(&body, decode::error);
+        self.learn(bench, &error);
+        self.connection.release();
+        error
+    }
+
+    /// The whole body. The connection goes back to its pool.
+    ///
+    /// # Errors
+    /// The store's refusal, if it is one.
+    pub(super) async fn read_all(self, bench: &Bench<'_>) -> Result<(Finished, Vec<u8>), Error> {
+        if !self.is_success() {
+            return Err(self.refusal(bench).await);
+        }
+        let Answered { mut connection, head, asked } = self;
+        let body = connection.read_body(MAX_ANSWER).await.map_err(of_transport)?;
+        connection.release();
+        Ok((Finished { head, asked }, body))
+    }
+
+    /// Changes for the next attempt what a refusal teaches.
+    fn learn(&self, bench: &Bench<'_>, error: &Error) {
+        let serializer = bench.call.serializer();
+        let bucket = bench.call.bucket();
+        match error.kind() {
+            ErrorKind::ExpiredCredentials => match &self.asked.identity {
+                Some(identity) if identity.is_session() => serializer.forget_session(bucket),
+                Some(identity) => serializer.invalidate_credentials(identity),
+                None => {}
+            },
+            ErrorKind::WrongRegion => {
+                if let Some(region) = error.service().and_then(|answer| answer.region.as_deref()) {
+                    serializer.learn_region(bucket, region);
+                }
+            }
+            ErrorKind::ChecksumUnsupported => {
+                let style = match self.asked.checksum {
+                    ChecksumSent::Trailer => ChecksumStyle::Trailer,
+                    ChecksumSent::Header | ChecksumSent::None => ChecksumStyle::Header,
+                };
+                bench.lane.stores.refused(self.connection.origin(), style);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// An answer that was read to its end.
+pub(super) struct Finished {
+    pub(super) head: ResponseHead,
+    asked: Asked,
+}
+
+impl Finished {
+    /// The answer, to be decoded by `read`.
+    pub(super) fn decode<T>(&self, body: &[u8], read: impl FnOnce(&Answer<'_>) -> T) -> T {
+        let headers = Seen(self.head.headers());
+        let answer = Answer {
+            checksum_sent: self.asked.checksum,
+            ..Answer::new(self.asked.operation, self.head.status(), &headers).with_body(body)
+        };
+        read(&answer)
+    }
+}
+
+/// DeleteObject.
+pub(super) async fn delete(bench: &Bench<'_>) -> Result<Reply, Error> {
+    let answered = ask(bench, Operation::DeleteObject, &Stamp::key(bench.call.key()), &[]).await?;
+    let (finished, body) = answered.read_all(bench).await?;
+    Ok(Reply::ObjectDeleted { version_id: finished.decode(&body, decode::delete_object)? })
+}

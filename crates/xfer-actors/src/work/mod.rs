@@ -1,0 +1,74 @@
+//! Jobs as they run on a lane, from the first byte to the last.
+//!
+//! Each job is one attempt: one HTTP request (two, where a kept connection turns out stale), or one act on a source or target. Nothing
+//! here retries, plans or knows other jobs. Dropping the future at any point leaves nothing behind but a closed connection.
+
+mod download;
+mod exchange;
+mod failure;
+mod upload;
+
+use std::sync::Arc;
+
+use xfer_core::error::Error;
+use xfer_core::job::{Job, Reply};
+
+use crate::call::{Call, JobProgress};
+use crate::lane::LaneContext;
+use crate::ledger::{Duty, cancelled};
+
+/// What a job has at hand.
+pub(crate) struct Bench<'a> {
+    pub(crate) lane: &'a LaneContext,
+    pub(crate) call: &'a Call,
+    pub(crate) progress: &'a JobProgress,
+}
+
+/// Runs one attempt of a job.
+pub(crate) async fn run(
+    lane: &LaneContext,
+    call: &Arc<Call>,
+    job: &Job,
+    progress: &JobProgress,
+    duty: Option<&mut Duty>,
+) -> Result<Reply, Error> {
+    let bench = Bench { lane, call, progress };
+    let result = if job.is_cuttable() {
+        tokio::select! {
+            biased;
+            () = call.cut.cancelled() => Err(cancelled()),
+            result = perform(&bench, job, duty) => result,
+        }
+    } else {
+        perform(&bench, job, duty).await
+    };
+    if result.is_err() && job.is_commit() {
+        call.phase.reopen();
+    }
+    result.map_err(|error| call.locate(error, job.name(), job.part()))
+}
+
+async fn perform(bench: &Bench<'_>, job: &Job, duty: Option<&mut Duty>) -> Result<Reply, Error> {
+    // A PutObject enters its point of no return with its last bytes; the others are short, and enter it here.
+    if job.is_commit() && !matches!(job, Job::PutObject { .. }) && !bench.call.phase.try_commit() {
+        return Err(cancelled());
+    }
+    match job {
+        Job::PutObject { length } => upload::put_object(bench, *length).await,
+        Job::ReadPart { number, max } => upload::read_part(bench, *number, *max, duty).await,
+        Job::CreateUpload => upload::create(bench).await,
+        Job::UploadPart { upload_id, number, range } => upload::upload_part(bench, upload_id, *number, *range).await,
+        Job::CompleteUpload { upload_id, parts, size, checksum } => {
+            upload::complete(bench, upload_id, parts, *size, checksum.as_ref()).await
+        }
+        Job::AbortUpload { upload_id } => upload::abort(bench, upload_id).await,
+        Job::Discover { part_size } => download::discover(bench, *part_size, duty).await,
+        Job::FetchRange { range, etag } => download::fetch(bench, *range, etag, duty).await,
+        Job::CommitTarget => bench.call.target()?.commit().await.map(|()| Reply::TargetCommitted),
+        Job::DiscardTarget => {
+            bench.call.target()?.discard();
+            Ok(Reply::TargetDiscarded)
+        }
+        Job::DeleteObject => exchange::delete(bench).await,
+    }
+}

@@ -1,0 +1,372 @@
+//! The requests of an upload: bytes go from the file through one buffer into the socket, and are checksummed on the way.
+
+
+use bytes::Bytes;
+use xfer_core::checksum::{Algorithm, Checksum, Hasher};
+use xfer_core::disk::Gate;
+use xfer_core::error::{Error, ErrorKind};
+use xfer_core::id::PartNumber;
+use xfer_core::job::{Reply, StoredObject, UploadedPart};
+use xfer_core::range::ByteRange;
+use xfer_core::upload::UploadChecksum;
+use xfer_serializer::{Operation, Payload, Stamp, chunked, complete_multipart_upload_body, decode};
+
+use super::Bench;
+use super::exchange::{Answered, ask, begin, prepare};
+use super::failure::of_transport;
+use crate::ledger::{Duty, cancelled};
+use crate::source::{FileSource, Source};
+use crate::stores::ChecksumStyle;
+use crate::transport::{Connection, Sent, TransportError};
+
+/// Memory is handed to the socket in pieces of this size, so that a piece is still in the cache when it is sent after its checksum
+/// was taken: a second-level cache has 256 KiB to 2 MiB.
+const PIECE: usize = 256 << 10;
+
+/// How a body's checksum travels.
+enum Checksummed {
+    /// Behind the body: taken as the bytes go by.
+    Trailer(Algorithm),
+    /// In the head: known before.
+    Header(Checksum),
+    /// Not at all.
+    Plain,
+}
+
+/// PutObject.
+pub(super) async fn put_object(bench: &Bench<'_>, length: u64) -> Result<Reply, Error> {
+    let body = Body::new(bench, ByteRange::new(0, length), PartNumber::FIRST)?;
+    let checksum = match &bench.call.checksum {
+        UploadChecksum::CallerGiven(given) => Checksummed::Header(given.clone()),
+        _ => choose(bench, Operation::PutObject, &body).await?,
+    };
+    let (answered, sent) = stream(bench, Operation::PutObject, Stamp::key(bench.call.key()), &body, &checksum, true).await?;
+    let (finished, body) = answered.read_all(bench).await?;
+    let object = finished.decode(&body, decode::put_object)?;
+    if let Source::Once(once) = bench.call.source()? {
+        once.forget(PartNumber::FIRST);
+    }
+    Ok(Reply::ObjectPut(StoredObject { sent, ..object }))
+}
+
+/// UploadPart.
+pub(super) async fn upload_part(
+    bench: &Bench<'_>,
+    upload_id: &str,
+    number: PartNumber,
+    range: ByteRange,
+) -> Result<Reply, Error> {
+    let body = Body::new(bench, range, number)?;
+    let checksum = choose(bench, Operation::UploadPart, &body).await?;
+    let stamp =
+        Stamp { part_number: Some(number), upload_id: Some(upload_id), ..Stamp::key(bench.call.key()) };
+    let (answered, sent) = stream(bench, Operation::UploadPart, stamp, &body, &checksum, false).await?;
+    let (finished, body) = answered.read_all(bench).await?;
+    let etag = finished.decode(&body, decode::upload_part)?;
+    if let Source::Once(once) = bench.call.source()? {
+        once.forget(number);
+    }
+    Ok(Reply::PartStored { etag, checksum: sent })
+}
+
+/// Reads the next part of a source that is read once.
+pub(super) async fn read_part(
+    bench: &Bench<'_>,
+    number: PartNumber,
+    max: u64,
+    duty: Option<&mut Duty>,
+) -> Result<Reply, Error> {
+    let Source::Once(once) = bench.call.source()? else {
+        return Err(Error::internal("this source is not read once"));
+    };
+    let (length, last) = once.read_part(number, max).await?;
+    if let Some(mut permit) = duty.and_then(Duty::take_memory) {
+        permit.shrink_memory(length);
+        once.hold(number, permit);
+    }
+    Ok(Reply::PartRead { length, last })
+}
+
+/// CreateMultipartUpload.
+pub(super) async fn create(bench: &Bench<'_>) -> Result<Reply, Error> {
+    let stamp = Stamp { multipart_checksum: bench.call.multipart_checksum(), ..Stamp::key(bench.call.key()) };
+    let answered = ask(bench, Operation::CreateMultipartUpload, &stamp, &[]).await?;
+    let (finished, body) = answered.read_all(bench).await?;
+    Ok(Reply::UploadCreated { upload_id: finished.decode(&body, decode::create_multipart_upload)? })
+}
+
+/// CompleteMultipartUpload. An upload that is gone may have been completed by an earlier attempt whose answer was lost: then the
+/// object is there, and is ours if it has our size.
+pub(super) async fn complete(
+    bench: &Bench<'_>,
+    upload_id: &str,
+    parts: &[UploadedPart],
+    size: u64,
+    checksum: Option<&Checksum>,
+) -> Result<Reply, Error> {
+    bench.call.source()?.check_unchanged()?;
+    let body = complete_multipart_upload_body(parts);
+    let stamp = Stamp {
+        upload_id: Some(upload_id),
+        payload: Payload::Unsigned { content_length: body.len() as u64 },
+        checksum,
+        multipart_checksum: bench.call.multipart_checksum(),
+        object_size: Some(size),
+        ..Stamp::key(bench.call.key())
+    };
+    let tried_before = bench.progress.mark_tried();
+    let answered = ask(bench, Operation::CompleteMultipartUpload, &stamp, &body).await?;
+    let outcome = match answered.read_all(bench).await {
+        Ok((finished, body)) => finished.decode(&body, decode::complete_multipart_upload),
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Ok(object) => {
+            Ok(Reply::UploadCompleted(StoredObject { sent: checksum.cloned(), ..object }))
+        }
+        Err(error) if error.kind() == ErrorKind::NoSuchUpload && tried_before => match stored_before(bench, size).await {
+            Some(object) => Ok(Reply::UploadCompleted(object)),
+            None => Err(error),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+/// The object, if it is there with the size that this upload would have given it.
+async fn stored_before(bench: &Bench<'_>, size: u64) -> Option<StoredObject> {
+    let stamp = Stamp::key(bench.call.key());
+    let answered = ask(bench, Operation::HeadObject, &stamp, &[]).await.ok()?;
+    let (finished, _body) = answered.read_all(bench).await.ok()?;
+    let head = &finished.head;
+    let stored: u64 = head.header("content-length")?.parse().ok()?;
+    (stored == size).then(|| StoredObject {
+        etag: head.header("etag").map(str::to_owned),
+        version_id: head.header("x-amz-version-id").map(str::to_owned),
+        ..StoredObject::default()
+    })
+}
+
+/// AbortMultipartUpload.
+pub(super) async fn abort(bench: &Bench<'_>, upload_id: &str) -> Result<Reply, Error> {
+    let stamp = Stamp { upload_id: Some(upload_id), ..Stamp::key(bench.call.key()) };
+    let answered = ask(bench, Operation::AbortMultipartUpload, &stamp, &[]).await?;
+    match answered.read_all(bench).await {
+        Ok((finished, body)) => {
+            finished.decode(&body, decode::abort_multipart_upload).map(|gone| Reply::UploadAborted { gone })
+        }
+        Err(error) if error.kind() == ErrorKind::NoSuchUpload => Ok(Reply::UploadAborted { gone: true }),
+        Err(error) => Err(error),
+    }
+}
+
+/// How this body's checksum travels: as the call asks for it, and as the store takes it.
+async fn choose(bench: &Bench<'_>, operation: Operation, body: &Body<'_>) -> Result<Checksummed, Error> {
+    let Some(algorithm) = bench.call.part_checksum() else { return Ok(Checksummed::Plain) };
+    let (_template, origin) = prepare(bench, operation).await?;
+    match bench.lane.stores.checksum_style(&origin) {
+        ChecksumStyle::Trailer => Ok(Checksummed::Trailer(algorithm)),
+        ChecksumStyle::Header => body.checksum(bench, algorithm).await.map(Checksummed::Header),
+        ChecksumStyle::Without => Ok(Checksummed::Plain),
+    }
+}
+
+/// Sends head and body and reads the answer's head; returns the checksum that went along. A refusal is an error.
+async fn stream(
+    bench: &Bench<'_>,
+    operation: Operation,
+    stamp: Stamp<'_>,
+    body: &Body<'_>,
+    checksum: &Checksummed,
+    commits: bool,
+) -> Result<(Answered, Option<Checksum>), Error> {
+    let length = body.range.len();
+    let (payload, header) = match checksum {
+        Checksummed::Trailer(algorithm) => {
+            (Payload::UnsignedTrailer { decoded_length: length, algorithm: *algorithm }, None)
+        }
+        Checksummed::Header(value) => (Payload::Unsigned { content_length: length }, Some(value)),
+        Checksummed::Plain => (Payload::Unsigned { content_length: length }, None),
+    };
+    let stamp = Stamp { payload, checksum: header, ..stamp };
+    loop {
+        let mut begun = begin(bench, operation, &stamp).await?;
+        let head = std::mem::take(&mut begun.head);
+        let mut sender = Sender {
+            bench,
+            connection: &mut begun.connection,
+            hasher: match checksum {
+                Checksummed::Trailer(algorithm) => Some(Hasher::new(*algorithm)),
+                _ => None,
+            },
+            length,
+            sent: 0,
+            commits,
+        };
+        let answer = match sender.send(body, &head).await {
+            Ok(trailer) => begun.answer().await.map(|answered| (answered, trailer)),
+            Err(Torn::Transport(error)) => Err(error),
+            Err(Torn::Source(error)) => return Err(error),
+        };
+        match answer {
+            Ok((answered, trailer)) => return Ok((answered, trailer.or_else(|| header.cloned()))),
+            Err(error) if error.is_stale_connection() => {}
+            Err(error) => return Err(of_transport(error)),
+        }
+    }
+}
+
+/// Why a body was not sent whole.
+enum Torn {
+    Transport(TransportError),
+    Source(Error),
+}
+
+impl From<TransportError> for Torn {
+    fn from(error: TransportError) -> Torn {
+        Torn::Transport(error)
+    }
+}
+
+/// Sends one body.
+struct Sender<'a> {
+    bench: &'a Bench<'a>,
+    connection: &'a mut Connection,
+    hasher: Option<Hasher>,
+    length: u64,
+    sent: u64,
+    /// Whether the last byte makes the object visible.
+    commits: bool,
+}
+
+impl Sender<'_> {
+    /// Sends everything, unless the store answers first; returns the trailer's checksum.
+    async fn send(&mut self, body: &Body<'_>, head: &[u8]) -> Result<Option<Checksum>, Torn> {
+        let opening = if self.hasher.is_some() { chunked::head(self.length) } else { String::new() };
+        let mut before: &[&[u8]] = &[head, opening.as_bytes()];
+        if self.length == 0 {
+            return self.piece(before, &[]).await.map(|_| self.hasher.as_ref().map(Hasher::finish));
+        }
+        match &body.bytes {
+            Held::File(source) => {
+                let file = source.open().map_err(Torn::Source)?;
+                let mut gate = Gate::default();
+                let mut buffer = self.bench.lane.buffer();
+                while self.sent < self.length {
+                    let wanted = usize::try_from(self.length - self.sent).unwrap_or(usize::MAX);
+                    let offset = body.range.start + self.sent;
+                    let (back, read) = crate::disk::read_at(&mut gate, &file, buffer, wanted, offset).await;
+                    buffer = back;
+                    let read = read.map_err(|error| Torn::Source(source.read_error(error)))?;
+                    if read == 0 {
+                        return Err(Torn::Source(source.truncated(offset)));
+                    }
+                    let sent = self.piece(before, &buffer[..read]).await?;
+                    before = &[];
+                    if sent == Sent::AnsweredEarly {
+                        break;
+                    }
+                }
+                self.bench.lane.recycle(buffer);
+            }
+            Held::Memory(bytes) => {
+                for piece in bytes.chunks(PIECE) {
+                    let sent = self.piece(before, piece).await?;
+                    before = &[];
+                    if sent == Sent::AnsweredEarly {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(self.hasher.as_ref().map(Hasher::finish))
+    }
+
+    /// Sends the next piece, behind what comes before it and before the trailer if it is the last.
+    async fn piece(&mut self, before: &[&[u8]], piece: &[u8]) -> Result<Sent, Torn> {
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(piece);
+        }
+        let reached = self.sent + piece.len() as u64;
+        let last = reached >= self.length;
+        let trailer = match &self.hasher {
+            Some(hasher) if last => chunked::tail(self.length, &hasher.finish()),
+            _ => String::new(),
+        };
+        if last && self.commits {
+            self.bench.call.source().and_then(Source::check_unchanged).map_err(Torn::Source)?;
+            if !self.bench.call.phase.try_commit() {
+                return Err(Torn::Source(cancelled()));
+            }
+        }
+        let mut pieces: [&[u8]; 4] = [&[], &[], piece, trailer.as_bytes()];
+        for (place, bytes) in pieces.iter_mut().zip(before) {
+            *place = bytes;
+        }
+        let sent = self.connection.send(&pieces).await?;
+        if sent == Sent::Whole {
+            self.sent = reached;
+            self.bench.progress.reached(reached, &self.bench.call.meter);
+            self.bench.lane.moved(piece.len() as u64);
+        }
+        Ok(sent)
+    }
+}
+
+/// The bytes of one request.
+struct Body<'a> {
+    bytes: Held<'a>,
+    range: ByteRange,
+}
+
+enum Held<'a> {
+    File(&'a FileSource),
+    Memory(Bytes),
+}
+
+impl<'a> Body<'a> {
+    fn new(bench: &Bench<'a>, range: ByteRange, number: PartNumber) -> Result<Body<'a>, Error> {
+        let bytes = match bench.call.source()? {
+            Source::File(file) => Held::File(file),
+            Source::Memory(bytes) => {
+                let outside = || Error::internal("a part outside its source");
+                let start = usize::try_from(range.start).map_err(|_| outside())?;
+                let end = usize::try_from(range.end).map_err(|_| outside())?;
+                if end > bytes.len() {
+                    return Err(outside());
+                }
+                Held::Memory(bytes.slice(start..end))
+            }
+            Source::Once(once) => Held::Memory(once.kept(number)?),
+        };
+        Ok(Body { bytes, range })
+    }
+
+    /// The checksum, by a pass of its own: for stores that want it before the body.
+    async fn checksum(&self, bench: &Bench<'_>, algorithm: Algorithm) -> Result<Checksum, Error> {
+        let source = match &self.bytes {
+            Held::Memory(bytes) => return Ok(Checksum::of(algorithm, bytes)),
+            Held::File(source) => source,
+        };
+        let file = source.open()?;
+        let mut hasher = Hasher::new(algorithm);
+        let mut gate = Gate::default();
+        let mut buffer = bench.lane.buffer();
+        let mut rest = self.range;
+        while !rest.is_empty() {
+            let wanted = usize::try_from(rest.len()).unwrap_or(usize::MAX);
+            let (back, read) = crate::disk::read_at(&mut gate, &file, buffer, wanted, rest.start).await;
+            buffer = back;
+            let read = read.map_err(|error| source.read_error(error))?;
+            if read == 0 {
+                return Err(source.truncated(rest.start));
+            }
+            hasher.update(&buffer[..read]);
+            rest = rest.after(read as u64);
+            // A long part must not keep the other tasks of the lane from their sockets.
+            tokio::task::yield_now().await;
+        }
+        bench.lane.recycle(buffer);
+        Ok(hasher.finish())
+    }
+}
+

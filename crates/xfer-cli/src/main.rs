@@ -1,0 +1,2 @@
+//! xfer
+fn main() {}

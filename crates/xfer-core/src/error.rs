@@ -1,0 +1,450 @@
+//! The one public error of xfer, and the retry class of each of its kinds.
+//!
+//! Decides: which failure is which [`ErrorKind`], and by [`ErrorKind::retry_class`] what may be done about it.
+//! Never holds a secret: constructors take plain texts, places and service answers; no header, signed URL or key goes in.
+//! Invariant: every kind has exactly one retry class.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::id::PartNumber;
+
+/// What went wrong, in the words of the person who has to act on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// An argument of the call is not acceptable; nothing was sent.
+    InvalidArgument,
+    /// The client or manager cannot be built as asked.
+    InvalidConfig,
+    /// The file or reader to upload cannot be opened.
+    SourceUnavailable,
+    /// Reading the source failed.
+    SourceRead,
+    /// The source became shorter or longer, or was modified, while it was uploaded.
+    SourceChanged,
+    /// The target cannot be created: missing or read-only directory, a directory in its place.
+    TargetUnavailable,
+    /// Writing to the target failed.
+    TargetWrite,
+    /// The target's disk is full, or its quota is used up.
+    DiskFull,
+    /// No credentials were found, or their provider failed.
+    Credentials,
+    /// The host name cannot be resolved.
+    Dns,
+    /// No connection could be made.
+    Connect,
+    /// TLS failed: an unknown certificate, a wrong name, no common version.
+    Tls,
+    /// A deadline of one request passed: no connection, no first byte, no progress.
+    RequestTimeout,
+    /// The connection broke in the middle of a request.
+    ConnectionLost,
+    /// The peer does not speak HTTP or S3 as it must.
+    Protocol,
+    /// The object does not exist (404 on a key).
+    NoSuchKey,
+    /// The bucket does not exist.
+    NoSuchBucket,
+    /// The multipart upload does not exist any more.
+    NoSuchUpload,
+    /// The credentials are unknown, wrong, or not allowed to do this (401, 403).
+    AccessDenied,
+    /// The session token has expired; it is fetched anew and the request repeated.
+    ExpiredCredentials,
+    /// The bucket lives in another region.
+    WrongRegion,
+    /// A condition of the call was not met (412, 304).
+    PreconditionFailed,
+    /// The object was replaced while it was downloaded.
+    ObjectModified,
+    /// The requested range is not in the object (416).
+    InvalidRange,
+    /// The store asks to slow down (503 SlowDown, 429).
+    Throttled,
+    /// The store failed (other 5xx, or an error inside a 200 that it calls retryable).
+    ServiceUnavailable,
+    /// The clocks of this machine and the store are too far apart.
+    ClockSkew,
+    /// The store does not take checksums in trailers, or not of this algorithm.
+    ChecksumUnsupported,
+    /// The store refused the request for another reason (other 4xx).
+    Rejected,
+    /// The bytes sent or received do not have the checksum they must have.
+    ChecksumMismatch,
+    /// The object needs more parts, bytes or memory than there may be.
+    TooLarge,
+    /// The transfer was cancelled.
+    Cancelled,
+    /// The manager is shut down, or was dropped with the transfer still going.
+    ShutDown,
+    /// The time that the caller was ready to wait is over; the transfer goes on.
+    WaitTimeout,
+    /// Waiting here would block the thread that has to do the work.
+    WouldDeadlock,
+    /// A defect in xfer, or in code that it called: a panic, a vanished actor.
+    Internal,
+}
+
+/// What may be done about a failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RetryClass {
+    /// Nothing: the transfer fails.
+    Never,
+    /// Try again after a pause: network trouble.
+    Transient,
+    /// Try again after a longer pause, and count it as pressure: the store asks for less.
+    Throttling,
+    /// Try again after a pause: the store is in trouble.
+    Server,
+    /// Fetch credentials anew, then try again at once.
+    RefreshCredentials,
+    /// Learn the right region, then try again at once.
+    FollowRegion,
+    /// Send the checksum in another way, then try again at once.
+    ChangeChecksum,
+}
+
+impl ErrorKind {
+    /// All kinds, for tables and tests.
+    pub const ALL: &'static [ErrorKind] = &[
+        ErrorKind::InvalidArgument,
+        ErrorKind::InvalidConfig,
+        ErrorKind::SourceUnavailable,
+        ErrorKind::SourceRead,
+        ErrorKind::SourceChanged,
+        ErrorKind::TargetUnavailable,
+        ErrorKind::TargetWrite,
+        ErrorKind::DiskFull,
+        ErrorKind::Credentials,
+        ErrorKind::Dns,
+        ErrorKind::Connect,
+        ErrorKind::Tls,
+        ErrorKind::RequestTimeout,
+        ErrorKind::ConnectionLost,
+        ErrorKind::Protocol,
+        ErrorKind::NoSuchKey,
+        ErrorKind::NoSuchBucket,
+        ErrorKind::NoSuchUpload,
+        ErrorKind::AccessDenied,
+        ErrorKind::ExpiredCredentials,
+        ErrorKind::WrongRegion,
+        ErrorKind::PreconditionFailed,
+        ErrorKind::ObjectModified,
+        ErrorKind::InvalidRange,
+        ErrorKind::Throttled,
+        ErrorKind::ServiceUnavailable,
+        ErrorKind::ClockSkew,
+        ErrorKind::ChecksumUnsupported,
+        ErrorKind::Rejected,
+        ErrorKind::ChecksumMismatch,
+        ErrorKind::TooLarge,
+        ErrorKind::Cancelled,
+        ErrorKind::ShutDown,
+        ErrorKind::WaitTimeout,
+        ErrorKind::WouldDeadlock,
+        ErrorKind::Internal,
+    ];
+
+    /// What may be done about an attempt that failed in this way.
+    #[must_use]
+    pub fn retry_class(self) -> RetryClass {
+        use ErrorKind as K;
+        match self {
+            K::Dns | K::Connect | K::RequestTimeout | K::ConnectionLost | K::Protocol | K::ClockSkew | K::Internal => {
+                RetryClass::Transient
+            }
+            // The bytes that a store got wrong are sent again, those that came wrong are fetched again: an attempt each.
+            K::ChecksumMismatch => RetryClass::Transient,
+            K::Throttled => RetryClass::Throttling,
+            K::ServiceUnavailable => RetryClass::Server,
+            K::ExpiredCredentials => RetryClass::RefreshCredentials,
+            K::WrongRegion => RetryClass::FollowRegion,
+            K::ChecksumUnsupported => RetryClass::ChangeChecksum,
+            K::InvalidArgument
+            | K::InvalidConfig
+            | K::SourceUnavailable
+            | K::SourceRead
+            | K::SourceChanged
+            | K::TargetUnavailable
+            | K::TargetWrite
+            | K::DiskFull
+            | K::Credentials
+            | K::Tls
+            | K::NoSuchKey
+            | K::NoSuchBucket
+            | K::NoSuchUpload
+            | K::AccessDenied
+            | K::PreconditionFailed
+            | K::ObjectModified
+            | K::InvalidRange
+            | K::Rejected
+            | K::TooLarge
+            | K::Cancelled
+            | K::ShutDown
+            | K::WaitTimeout
+            | K::WouldDeadlock => RetryClass::Never,
+        }
+    }
+
+    /// A few words for the start of a message.
+    #[must_use]
+    pub fn summary(self) -> &'static str {
+        use ErrorKind as K;
+        match self {
+            K::InvalidArgument => "invalid argument",
+            K::InvalidConfig => "invalid configuration",
+            K::SourceUnavailable => "cannot open the source",
+            K::SourceRead => "cannot read the source",
+            K::SourceChanged => "the source changed while it was uploaded",
+            K::TargetUnavailable => "cannot create the target",
+            K::TargetWrite => "cannot write the target",
+            K::DiskFull => "no space left for the target",
+            K::Credentials => "no usable credentials",
+            K::Dns => "cannot resolve the host name",
+            K::Connect => "cannot connect",
+            K::Tls => "TLS failed",
+            K::RequestTimeout => "the request timed out",
+            K::ConnectionLost => "the connection broke",
+            K::Protocol => "the answer is not valid",
+            K::NoSuchKey => "no such object",
+            K::NoSuchBucket => "no such bucket",
+            K::NoSuchUpload => "no such multipart upload",
+            K::AccessDenied => "access denied",
+            K::ExpiredCredentials => "the credentials have expired",
+            K::WrongRegion => "the bucket is in another region",
+            K::PreconditionFailed => "a condition of the call does not hold",
+            K::ObjectModified => "the object changed while it was downloaded",
+            K::InvalidRange => "the range is not in the object",
+            K::Throttled => "the store asks to slow down",
+            K::ServiceUnavailable => "the store failed",
+            K::ClockSkew => "the clock of this machine is wrong",
+            K::ChecksumUnsupported => "the store does not take this kind of checksum",
+            K::Rejected => "the store refused the request",
+            K::ChecksumMismatch => "the checksum does not match",
+            K::TooLarge => "too large",
+            K::Cancelled => "the transfer was cancelled",
+            K::ShutDown => "the transfer manager is shut down",
+            K::WaitTimeout => "not done within the time given",
+            K::WouldDeadlock => "waiting here would block the work that is waited for",
+            K::Internal => "internal error",
+        }
+    }
+}
+
+/// Where it went wrong: as much as is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The S3 operation, by its API name, such as `UploadPart`.
+    pub operation: Option<&'static str>,
+    /// The bucket as the caller named it.
+    pub bucket: Option<Arc<str>>,
+    /// The key.
+    pub key: Option<Arc<str>>,
+    /// The part.
+    pub part: Option<PartNumber>,
+    /// The file on this machine.
+    pub path: Option<std::path::PathBuf>,
+}
+
+/// What the store answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceAnswer {
+    /// HTTP status.
+    pub status: u16,
+    /// The error code of the XML body, or the status' digits when there is none.
+    pub code: String,
+    /// The message of the XML body.
+    pub message: String,
+    /// `x-amz-request-id`.
+    pub request_id: Option<String>,
+    /// `x-amz-id-2`.
+    pub extended_request_id: Option<String>,
+    /// `x-amz-bucket-region`, or the region that the body names.
+    pub region: Option<String>,
+}
+
+/// Why a transfer, or a call, failed. Cheap to clone: a result can be asked for many times.
+///
+/// ```
+/// use xfer_core::error::{Error, ErrorKind};
+/// let error = Error::new(ErrorKind::InvalidArgument, "the key is empty").in_object("photos", "");
+/// assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+/// assert_eq!(error.to_string(), "invalid argument: the key is empty (s3://photos/)");
+/// ```
+#[derive(Clone)]
+pub struct Error(Arc<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    kind: ErrorKind,
+    message: String,
+    at: Place,
+    service: Option<ServiceAnswer>,
+    attempts: u32,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of `kind`; `message` says what exactly, without a full stop, and holds no secret.
+    #[must_use]
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
+        Error(Arc::new(Inner {
+            kind,
+            message: message.into(),
+            at: Place::default(),
+            service: None,
+            attempts: 0,
+            source: None,
+        }))
+    }
+
+    /// A defect of ours that was noticed: never a reason to crash the host program.
+    #[must_use]
+    pub fn internal(message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Internal, message)
+    }
+
+    fn edit(mut self, change: impl FnOnce(&mut Inner)) -> Error {
+        change(Arc::make_mut(&mut self.0));
+        self
+    }
+
+    /// The same error with the object that it is about.
+    #[must_use]
+    pub fn in_object(self, bucket: impl Into<Arc<str>>, key: impl Into<Arc<str>>) -> Error {
+        self.edit(|e| {
+            e.at.bucket = Some(bucket.into());
+            e.at.key = Some(key.into());
+        })
+    }
+
+    /// The same error with the S3 operation that failed.
+    #[must_use]
+    pub fn in_operation(self, operation: &'static str) -> Error {
+        self.edit(|e| e.at.operation = Some(operation))
+    }
+
+    /// The same error with the part that failed.
+    #[must_use]
+    pub fn in_part(self, part: PartNumber) -> Error {
+        self.edit(|e| e.at.part = Some(part))
+    }
+
+    /// The same error with the file that it is about.
+    #[must_use]
+    pub fn in_file(self, path: impl Into<std::path::PathBuf>) -> Error {
+        self.edit(|e| e.at.path = Some(path.into()))
+    }
+
+    /// The same error with what the store answered.
+    #[must_use]
+    pub fn with_service(self, answer: ServiceAnswer) -> Error {
+        self.edit(|e| e.service = Some(answer))
+    }
+
+    /// The same error with the error beneath it.
+    #[must_use]
+    pub fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Error {
+        self.edit(|e| e.source = Some(Arc::new(source)))
+    }
+
+    /// The same error with the number of attempts that were made.
+    #[must_use]
+    pub fn after_attempts(self, attempts: u32) -> Error {
+        self.edit(|e| e.attempts = attempts)
+    }
+
+    /// The same error as another kind: for one who knows more than the place where it arose.
+    #[must_use]
+    pub fn as_kind(self, kind: ErrorKind) -> Error {
+        self.edit(|e| e.kind = kind)
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// What exactly, in words.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// Where.
+    #[must_use]
+    pub fn at(&self) -> &Place {
+        &self.0.at
+    }
+
+    /// What the store answered, if it was the store.
+    #[must_use]
+    pub fn service(&self) -> Option<&ServiceAnswer> {
+        self.0.service.as_ref()
+    }
+
+    /// How many attempts were made before it was given up; 0 when none was.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.0.attempts
+    }
+
+    /// What may be done about it.
+    #[must_use]
+    pub fn retry_class(&self) -> RetryClass {
+        self.0.kind.retry_class()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let e = &*self.0;
+        f.write_str(e.kind.summary())?;
+        if !e.message.is_empty() {
+            write!(f, ": {}", e.message)?;
+        }
+        if let Some(answer) = &e.service {
+            write!(f, " [HTTP {}", answer.status)?;
+            if !answer.code.is_empty() {
+                write!(f, " {}", answer.code)?;
+            }
+            if !answer.message.is_empty() {
+                write!(f, ": {}", answer.message)?;
+            }
+            if let Some(id) = &answer.request_id {
+                write!(f, "; request id {id}")?;
+            }
+            f.write_str("]")?;
+        }
+        let mut places = Vec::new();
+        places.extend(e.at.operation.map(str::to_owned));
+        if let (Some(bucket), Some(key)) = (&e.at.bucket, &e.at.key) {
+            places.push(format!("s3://{bucket}/{key}"));
+        }
+        places.extend(e.at.part.map(|part| format!("part {part}")));
+        places.extend(e.at.path.as_ref().map(|path| path.display().to_string()));
+        if e.attempts > 1 {
+            places.push(format!("after {} attempts", e.attempts));
+        }
+        if !places.is_empty() {
+            write!(f, " ({})", places.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Error {{ kind: {:?}, {self} }}", self.0.kind)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}

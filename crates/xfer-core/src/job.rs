@@ -1,0 +1,286 @@
+//! The words between the machines and the world: [`Job`]s to be run, their [`Reply`]s, [`Event`]s in, [`Effect`]s out.
+//!
+//! A machine never runs anything: it answers each event with effects, and the shell (xfer-actors) carries them out. A job is
+//! one HTTP request or one act on a source or target; the shell retries it by the retry policy and tells the machine its end only.
+//!
+//! Invariants: each [`Effect::Run`] is answered by exactly one [`Event::Done`] or [`Event::Failed`] of the same [`JobId`]
+//! ([`Event::Noted`] may come before it); after [`Effect::Finish`] a machine asks for nothing more.
+
+use std::sync::Arc;
+
+use crate::checksum::{Checksum, ChecksumKind};
+use crate::error::Error;
+use crate::id::{JobId, PartNumber};
+use crate::outcome::TransferOutcome;
+use crate::range::ByteRange;
+
+/// One thing for the shell to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Job {
+    /// Store the whole source with one PutObject.
+    PutObject {
+        /// The source's length in bytes.
+        length: u64,
+    },
+    /// Read the next part of a source that cannot be read twice into memory, and keep it there until it is stored.
+    ReadPart {
+        /// The part that these bytes will be.
+        number: PartNumber,
+        /// How many bytes at the most; fewer only at the end of the source.
+        max: u64,
+    },
+    /// CreateMultipartUpload.
+    CreateUpload,
+    /// UploadPart: from the file, or from what [`Job::ReadPart`] kept.
+    UploadPart {
+        /// From CreateMultipartUpload.
+        upload_id: Arc<str>,
+        /// The part.
+        number: PartNumber,
+        /// Its bytes, as offsets in the object.
+        range: ByteRange,
+    },
+    /// CompleteMultipartUpload.
+    CompleteUpload {
+        /// From CreateMultipartUpload.
+        upload_id: Arc<str>,
+        /// All parts, in ascending order.
+        parts: Arc<[UploadedPart]>,
+        /// The object's size in bytes, for `x-amz-mp-object-size`.
+        size: u64,
+        /// The full-object checksum, when there is one to be compared by the store.
+        checksum: Option<Checksum>,
+    },
+    /// AbortMultipartUpload. An upload that is gone already counts as aborted.
+    AbortUpload {
+        /// From CreateMultipartUpload.
+        upload_id: Arc<str>,
+    },
+    /// A GET without a range (or with the caller's own): its head is noted as [`Note::Discovered`], then its first
+    /// bytes are landed, as many as [`first_part_length`](crate::plan::first_part_length) says; more are not read.
+    Discover {
+        /// The part size in bytes.
+        part_size: u64,
+    },
+    /// A ranged GET that must meet the same object.
+    FetchRange {
+        /// The bytes to land, as offsets in the object.
+        range: ByteRange,
+        /// The ETag that discovery saw, sent as `If-Match`.
+        etag: Arc<str>,
+    },
+    /// Make the target final: flush it, and rename a temporary file.
+    CommitTarget,
+    /// Remove what is left of the target.
+    DiscardTarget,
+    /// DeleteObject.
+    DeleteObject,
+}
+
+impl Job {
+    /// The S3 operation, or the act, by name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Job::PutObject { .. } => "PutObject",
+            Job::ReadPart { .. } => "ReadPart",
+            Job::CreateUpload => "CreateMultipartUpload",
+            Job::UploadPart { .. } => "UploadPart",
+            Job::CompleteUpload { .. } => "CompleteMultipartUpload",
+            Job::AbortUpload { .. } => "AbortMultipartUpload",
+            Job::Discover { .. } | Job::FetchRange { .. } => "GetObject",
+            Job::CommitTarget => "CommitTarget",
+            Job::DiscardTarget => "DiscardTarget",
+            Job::DeleteObject => "DeleteObject",
+        }
+    }
+
+    /// The part that it moves.
+    #[must_use]
+    pub fn part(&self) -> Option<PartNumber> {
+        match self {
+            Job::ReadPart { number, .. } | Job::UploadPart { number, .. } => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// Whether it needs a connection, or only this machine.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        !matches!(self, Job::ReadPart { .. } | Job::CommitTarget | Job::DiscardTarget)
+    }
+
+    /// Whether cancelling cuts it off. The others are short, and cutting them would leave behind what nobody knows of.
+    #[must_use]
+    pub fn is_cuttable(&self) -> bool {
+        !matches!(
+            self,
+            Job::CreateUpload
+                | Job::CompleteUpload { .. }
+                | Job::AbortUpload { .. }
+                | Job::CommitTarget
+                | Job::DiscardTarget
+        )
+    }
+
+    /// Whether its success makes the transfer's result visible, so that cancelling is too late once it has begun.
+    #[must_use]
+    pub fn is_commit(&self) -> bool {
+        matches!(
+            self,
+            Job::PutObject { .. } | Job::CompleteUpload { .. } | Job::CommitTarget | Job::DeleteObject
+        )
+    }
+}
+
+/// A part that the store has.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UploadedPart {
+    /// Its number.
+    pub number: PartNumber,
+    /// Its ETag as the store gave it.
+    pub etag: Arc<str>,
+    /// The checksum that was sent with it.
+    pub checksum: Option<Checksum>,
+}
+
+/// What the store said of an object that it has stored.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StoredObject {
+    /// ETag.
+    pub etag: Option<String>,
+    /// Version id.
+    pub version_id: Option<String>,
+    /// The checksum that the store reports for the object, if it reports one.
+    pub checksum: Option<Checksum>,
+    /// Whether that checksum is of the whole object or made from the parts' checksums.
+    pub checksum_kind: Option<ChecksumKind>,
+    /// The checksum that was sent along and which the store has therefore verified.
+    pub sent: Option<Checksum>,
+}
+
+/// What the head of the first GET told of an object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ObjectFacts {
+    /// Size in bytes of what will be downloaded: the object, or the caller's range of it.
+    pub size: u64,
+    /// Offset in the object of the first byte to be downloaded: 0 without a range.
+    pub start: u64,
+    /// ETag, needed to fetch more than one range of the same object.
+    pub etag: Option<Arc<str>>,
+    /// Version id.
+    pub version_id: Option<String>,
+    /// The checksums that cover exactly the bytes to be downloaded, in the store's full-object form; composite ones are left out.
+    pub checksums: Vec<Checksum>,
+}
+
+/// How a job ended well.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// [`Job::PutObject`].
+    ObjectPut(StoredObject),
+    /// [`Job::ReadPart`].
+    PartRead {
+        /// Bytes that were read.
+        length: u64,
+        /// Whether the source is at its end.
+        last: bool,
+    },
+    /// [`Job::CreateUpload`].
+    UploadCreated {
+        /// The upload's id.
+        upload_id: Arc<str>,
+    },
+    /// [`Job::UploadPart`].
+    PartStored {
+        /// The part's ETag.
+        etag: Arc<str>,
+        /// The checksum that was sent with it.
+        checksum: Option<Checksum>,
+    },
+    /// [`Job::CompleteUpload`].
+    UploadCompleted(StoredObject),
+    /// [`Job::AbortUpload`].
+    UploadAborted {
+        /// Whether the store said that there is no such upload (any more).
+        gone: bool,
+    },
+    /// [`Job::Discover`] and [`Job::FetchRange`].
+    RangeLanded {
+        /// Bytes that were landed.
+        length: u64,
+        /// The checksum of these bytes, in the algorithm that discovery chose.
+        checksum: Option<Checksum>,
+    },
+    /// [`Job::CommitTarget`].
+    TargetCommitted,
+    /// [`Job::DiscardTarget`].
+    TargetDiscarded,
+    /// [`Job::DeleteObject`].
+    ObjectDeleted {
+        /// The version that was deleted, or that of the delete marker.
+        version_id: Option<String>,
+    },
+}
+
+/// Something that a job tells while it goes on.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Note {
+    /// [`Job::Discover`]: the head of the answer has come.
+    Discovered(ObjectFacts),
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The transfer is admitted. Always the first event.
+    Started,
+    /// A job tells something.
+    Noted {
+        /// Which job.
+        job: JobId,
+        /// What.
+        note: Note,
+    },
+    /// A job ended well.
+    Done {
+        /// Which job.
+        job: JobId,
+        /// With what.
+        reply: Reply,
+    },
+    /// A job failed for good: its retries are used up, or it was withdrawn ([`ErrorKind::Cancelled`](crate::error::ErrorKind)).
+    Failed {
+        /// Which job.
+        job: JobId,
+        /// Why.
+        error: Error,
+    },
+    /// An in-order target has taken all bytes before this offset (counted from the first byte to be downloaded).
+    Delivered {
+        /// Bytes taken so far.
+        bytes: u64,
+    },
+    /// The transfer is to end now, with this error: cancelled, shut down, its target gone.
+    Stop {
+        /// What its future will say.
+        error: Error,
+    },
+}
+
+/// What is to be done about it.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Run a job.
+    Run {
+        /// By which the answer names it.
+        id: JobId,
+        /// What to do.
+        job: Job,
+    },
+    /// Take back all jobs of the transfer that wait, and cut those under way that can be cut. Each of them still answers,
+    /// with [`Event::Failed`] if it had no other end.
+    Withdraw,
+    /// The transfer has ended; nothing of it is under way. Resolve its future.
+    Finish(Result<TransferOutcome, Error>),
+}

@@ -1,0 +1,41 @@
+//! The decisions of xfer: pure machines, events in and effects out.
+//!
+//! Nothing here waits, reads a clock, opens a file or knows a network: time and random draws are arguments, so that every rule
+//! is a plain unit or property test and a million transfers can be simulated in a second. `xfer-actors` carries the decisions out.
+//!
+//! | room | decides |
+//! |---|---|
+//! | [`error`] | which failure is which kind, and what may be done about it |
+//! | [`args`] | which extra arguments a call may have |
+//! | [`job`] | the words between machines and world |
+//! | [`plan`] | how an object is cut into parts |
+//! | [`machine`]: [`upload`], [`download`], [`delete`], [`salvage`] | what a transfer does next |
+//! | [`queue`], [`budget`], [`concurrency`] | whose turn it is, and how much at once |
+//! | [`retry`] | whether and when a failed request is repeated |
+//! | [`restart`] | whether and when a failed actor is started again |
+//! | [`checksum`] | what was verified |
+//! | [`disk`] | whether a file's calls hold others up |
+//! | [`progress`] | what a progress bar is told |
+
+pub mod args;
+pub mod checksum;
+pub mod error;
+pub mod id;
+pub mod job;
+pub mod outcome;
+pub mod range;
+pub mod restart;
+pub mod budget;
+pub mod concurrency;
+pub mod delete;
+pub mod download;
+pub mod machine;
+pub mod plan;
+pub mod progress;
+pub mod queue;
+pub mod retry;
+pub mod upload;
+mod ledger;
+mod runs;
+pub mod disk;
+pub mod salvage;

@@ -1,0 +1,326 @@
+//! Whose turn it is: one queue for the jobs of all transfers.
+//!
+//! Decides the order: finishing work first; then small and bulk work, whichever holds fewer slots at the time; within a class the
+//! transfers in turn, and within a transfer its jobs in the order in which they came. So neither does one huge file starve a thousand small ones nor the
+//! other way round. Never decides how much may run at once: the caller says of an entry whether it fits.
+//!
+//! Invariants: each entry leaves the queue once. Each operation takes a time that does not grow with the number of waiting transfers.
+//! An entry that does not fit is overtaken by at most [`PATIENCE`] others, so that a large one is not kept out by small ones forever.
+
+use std::collections::HashMap;
+
+use crate::id::{JobId, TransferId};
+use crate::job::Job;
+
+mod pool;
+use pool::Pool;
+
+/// How many entries may overtake one that did not fit, before everything but finishing work waits for it. Large enough to keep the
+/// slots filled while a large part waits for memory, small enough that it is served within a few round trips.
+pub const PATIENCE: u32 = 64;
+
+/// What kind of work a job is, as far as its turn is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// What opens and ends a transfer of many parts: short, and others wait for it. Always first.
+    Finishing,
+    /// A request that is a transfer of its own, or the first of one.
+    Small,
+    /// One of many parts.
+    Bulk,
+}
+
+impl Class {
+    /// The class of a job.
+    #[must_use]
+    pub fn of(job: &Job) -> Class {
+        match job {
+            Job::CreateUpload
+            | Job::CompleteUpload { .. }
+            | Job::AbortUpload { .. }
+            | Job::CommitTarget
+            | Job::DiscardTarget => Class::Finishing,
+            Job::PutObject { .. } | Job::Discover { .. } | Job::DeleteObject => Class::Small,
+            Job::ReadPart { .. } | Job::UploadPart { .. } | Job::FetchRange { .. } => Class::Bulk,
+        }
+    }
+
+    fn index(self) -> usize {
+        match self {
+            Class::Finishing => 0,
+            Class::Small => 1,
+            Class::Bulk => 2,
+        }
+    }
+}
+
+/// A job that waits for its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Whose job it is.
+    pub transfer: TransferId,
+    /// The job.
+    pub job: JobId,
+    /// What kind of work it is.
+    pub class: Class,
+    /// Bytes of memory that it takes while it runs.
+    pub memory: u64,
+}
+
+/// The queue.
+///
+/// ```
+/// use xfer_core::id::{JobId, TransferId};
+/// use xfer_core::queue::{Class, Entry, FairQueue};
+/// let mut queue = FairQueue::new();
+/// let entry = |transfer, job| Entry { transfer: TransferId(transfer), job: JobId(job), class: Class::Bulk, memory: 0 };
+/// queue.push(entry(1, 0));
+/// queue.push(entry(1, 1));
+/// queue.push(entry(2, 0));
+/// let order: Vec<u64> = std::iter::from_fn(|| queue.pop_fitting(|_| true)).map(|e| e.transfer.0).collect();
+/// assert_eq!(order, [1, 2, 1]);
+/// ```
+#[derive(Debug, Default)]
+pub struct FairQueue {
+    rings: [Ring; 3],
+    /// Slots that each class holds now.
+    held: [usize; 3],
+    /// How often the entry whose turn it is in a class was overtaken after it did not fit.
+    overtaken: [u32; 3],
+    small_was_last: bool,
+}
+
+impl FairQueue {
+    /// A queue in which nothing waits.
+    #[must_use]
+    pub fn new() -> FairQueue {
+        FairQueue::default()
+    }
+
+    /// Puts a job behind the others of its transfer, and a transfer that did not wait behind the others of its class.
+    pub fn push(&mut self, entry: Entry) {
+        self.rings[entry.class.index()].push(entry, false);
+    }
+
+    /// Puts a job that is tried again before the others of its transfer; a transfer that did not wait has the next turn.
+    pub fn push_front(&mut self, entry: Entry) {
+        self.rings[entry.class.index()].push(entry, true);
+    }
+
+    /// Takes out the entry whose turn it is, if `fits` says that it can run now; otherwise tries the other classes.
+    ///
+    /// `fits` is asked about three entries at the most, and no more once it has said yes: it may take permits when it does. Call
+    /// [`on_dispatched`](FairQueue::on_dispatched) for the entry when it runs.
+    pub fn pop_fitting(&mut self, mut fits: impl FnMut(&Entry) -> bool) -> Option<Entry> {
+        if let Some(entry) = self.try_class(Class::Finishing, &mut fits) {
+            return Some(entry);
+        }
+        let waits_too_long = |class: &Class| {
+            self.overtaken[class.index()] >= PATIENCE && self.rings[class.index()].peek(*class).is_some()
+        };
+        if let Some(class) = [Class::Small, Class::Bulk].into_iter().find(waits_too_long) {
+            return self.try_class(class, &mut fits);
+        }
+        let (small, bulk) = (self.held[Class::Small.index()], self.held[Class::Bulk.index()]);
+        let small_first = small < bulk || (small == bulk && !self.small_was_last);
+        let order = if small_first { [Class::Small, Class::Bulk] } else { [Class::Bulk, Class::Small] };
+        let refused_first = self.rings[order[0].index()].peek(order[0]).is_some();
+        if let Some(entry) = self.try_class(order[0], &mut fits) {
+            return Some(entry);
+        }
+        let entry = self.try_class(order[1], &mut fits)?;
+        if refused_first {
+            self.overtaken[order[0].index()] += 1;
+        }
+        Some(entry)
+    }
+
+    fn try_class(&mut self, class: Class, fits: &mut impl FnMut(&Entry) -> bool) -> Option<Entry> {
+        let ring = &mut self.rings[class.index()];
+        let entry = ring.peek(class)?;
+        if !fits(&entry) {
+            return None;
+        }
+        ring.pop();
+        self.overtaken[class.index()] = 0;
+        self.small_was_last = class == Class::Small;
+        Some(entry)
+    }
+
+    /// Takes out everything of one transfer.
+    pub fn withdraw(&mut self, transfer: TransferId) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        for class in [Class::Finishing, Class::Small, Class::Bulk] {
+            self.rings[class.index()].withdraw(transfer, class, &mut entries);
+        }
+        entries
+    }
+
+    /// A job of `class` has begun: it holds a slot.
+    pub fn on_dispatched(&mut self, class: Class) {
+        self.held[class.index()] += 1;
+    }
+
+    /// A job of `class` has ended, or waits to be tried again: its slot is free.
+    pub fn on_settled(&mut self, class: Class) {
+        let held = &mut self.held[class.index()];
+        *held = held.saturating_sub(1);
+    }
+
+    /// How many entries wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rings.iter().map(|ring| ring.jobs.len()).sum()
+    }
+
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of memory that the queue itself has reserved, without the allocator's own overhead.
+    #[must_use]
+    pub fn state_bytes(&self) -> usize {
+        self.rings.iter().map(Ring::state_bytes).sum()
+    }
+}
+
+/// No place in a pool.
+const NONE: u32 = u32::MAX;
+
+/// The waiting transfers of one class, in a circle, each with its waiting jobs in a chain. Links are places in two pools: no transfer has an
+/// allocation of its own, and leaving the circle is possible from anywhere.
+#[derive(Debug)]
+struct Ring {
+    seat_of: HashMap<TransferId, u32>,
+    seats: Pool<Seat>,
+    jobs: Pool<Waiting>,
+    /// The seat whose turn it is.
+    turn: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Seat {
+    transfer: TransferId,
+    first: u32,
+    last: u32,
+    before: u32,
+    after: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    memory: u64,
+    job: JobId,
+    after: u32,
+}
+
+impl Default for Ring {
+    fn default() -> Ring {
+        Ring { seat_of: HashMap::new(), seats: Pool::new(), jobs: Pool::new(), turn: NONE }
+    }
+}
+
+impl Ring {
+    fn push(&mut self, entry: Entry, front: bool) {
+        let job = self.jobs.put(Waiting { memory: entry.memory, job: entry.job, after: NONE });
+        if let Some(&place) = self.seat_of.get(&entry.transfer) {
+            let seat = self.seats.get_mut(place);
+            if front {
+                self.jobs.get_mut(job).after = seat.first;
+                seat.first = job;
+            } else {
+                self.jobs.get_mut(seat.last).after = job;
+                seat.last = job;
+            }
+            return;
+        }
+        let seat = Seat { transfer: entry.transfer, first: job, last: job, before: NONE, after: NONE };
+        let place = self.seats.put(seat);
+        self.seat_of.insert(entry.transfer, place);
+        self.sit_down(place, front);
+    }
+
+    /// Puts a seat before the one whose turn it is: at the end of the circle, or, with the turn, at its start.
+    fn sit_down(&mut self, place: u32, take_turn: bool) {
+        if self.turn == NONE {
+            let seat = self.seats.get_mut(place);
+            (seat.before, seat.after) = (place, place);
+            self.turn = place;
+            return;
+        }
+        let after = self.turn;
+        let before = self.seats.get(after).before;
+        self.seats.get_mut(before).after = place;
+        self.seats.get_mut(after).before = place;
+        let seat = self.seats.get_mut(place);
+        (seat.before, seat.after) = (before, after);
+        if take_turn {
+            self.turn = place;
+        }
+    }
+
+    fn stand_up(&mut self, place: u32) {
+        let seat = self.seats.take(place);
+        self.seat_of.remove(&seat.transfer);
+        if seat.after == place {
+            self.turn = NONE;
+        } else {
+            self.seats.get_mut(seat.before).after = seat.after;
+            self.seats.get_mut(seat.after).before = seat.before;
+            if self.turn == place {
+                self.turn = seat.after;
+            }
+        }
+        self.give_memory_back();
+    }
+
+    fn peek(&self, class: Class) -> Option<Entry> {
+        if self.turn == NONE {
+            return None;
+        }
+        let seat = self.seats.get(self.turn);
+        let waiting = self.jobs.get(seat.first);
+        Some(Entry { transfer: seat.transfer, job: waiting.job, class, memory: waiting.memory })
+    }
+
+    /// Takes out what `peek` shows.
+    fn pop(&mut self) {
+        let place = self.turn;
+        let seat = self.seats.get_mut(place);
+        let waiting = self.jobs.take(seat.first);
+        seat.first = waiting.after;
+        self.turn = seat.after;
+        if seat.first == NONE {
+            self.stand_up(place);
+        }
+    }
+
+    fn withdraw(&mut self, transfer: TransferId, class: Class, entries: &mut Vec<Entry>) {
+        let Some(&place) = self.seat_of.get(&transfer) else { return };
+        let mut next = self.seats.get(place).first;
+        while next != NONE {
+            let waiting = self.jobs.take(next);
+            entries.push(Entry { transfer, job: waiting.job, class, memory: waiting.memory });
+            next = waiting.after;
+        }
+        self.stand_up(place);
+    }
+
+    /// After a rush, memory is not kept for the next one.
+    fn give_memory_back(&mut self) {
+        if self.seat_of.is_empty() && self.jobs.capacity() > 1024 {
+            *self = Ring::default();
+        }
+    }
+
+    fn state_bytes(&self) -> usize {
+        // A hash map keeps an eighth of its places free, and a byte beside each place.
+        let map = self.seat_of.capacity() * 8 / 7 * (size_of::<(TransferId, u32)>() + 1);
+        map + self.seats.state_bytes() + self.jobs.state_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,271 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn entry(transfer: u64, job: u32, class: Class) -> Entry {
+    Entry { transfer: TransferId(transfer), job: JobId(job), class, memory: u64::from(job) * 3 }
+}
+
+fn order(queue: &mut FairQueue) -> Vec<(u64, u32)> {
+    std::iter::from_fn(|| queue.pop_fitting(|_| true)).map(|e| (e.transfer.0, e.job.0)).collect()
+}
+
+#[test]
+fn finishing_work_goes_first() {
+    let mut queue = FairQueue::new();
+    queue.push(entry(1, 0, Class::Bulk));
+    queue.push(entry(2, 0, Class::Small));
+    queue.push(entry(3, 0, Class::Finishing));
+    queue.push(entry(4, 0, Class::Finishing));
+    assert_eq!(queue.len(), 4);
+    assert_eq!(order(&mut queue), [(3, 0), (4, 0), (2, 0), (1, 0)]);
+    assert!(queue.is_empty());
+}
+
+#[test]
+fn a_retry_goes_before_the_rest_of_its_transfer() {
+    let mut queue = FairQueue::new();
+    for job in 0..2 {
+        queue.push(entry(1, job, Class::Bulk));
+        queue.push(entry(2, job, Class::Bulk));
+    }
+    queue.push_front(entry(2, 9, Class::Bulk));
+    queue.push_front(entry(3, 9, Class::Bulk));
+    assert_eq!(order(&mut queue), [(3, 9), (1, 0), (2, 9), (1, 1), (2, 0), (2, 1)]);
+}
+
+/// Serves a world in which each job holds its slot for `time(class)` rounds, with 16 slots; gives the round in which each entry came out.
+fn serve(queue: &mut FairQueue, rounds: usize, time: impl Fn(Class) -> usize) -> Vec<(Entry, usize)> {
+    let mut running: VecDeque<(usize, Class)> = VecDeque::new();
+    let mut served = Vec::new();
+    for round in 0..rounds {
+        running.retain(|(end, class)| {
+            if *end <= round {
+                queue.on_settled(*class);
+            }
+            *end > round
+        });
+        while running.len() < 16 {
+            let Some(entry) = queue.pop_fitting(|_| true) else { break };
+            queue.on_dispatched(entry.class);
+            running.push_back((round + time(entry.class), entry.class));
+            served.push((entry, round));
+        }
+    }
+    served
+}
+
+#[test]
+fn one_huge_file_and_a_thousand_small_ones_share_the_slots() {
+    let mut queue = FairQueue::new();
+    for job in 0..10_000 {
+        queue.push(entry(0, job, Class::Bulk));
+    }
+    for transfer in 1..=1_000 {
+        queue.push(entry(transfer, 0, Class::Small));
+    }
+    // A part takes 20 times as long as a small object. Half of the slots would serve 1,000 small ones in 125 rounds.
+    let served = serve(&mut queue, 400, |class| if class == Class::Bulk { 20 } else { 1 });
+    let last_small = served.iter().filter(|(e, _)| e.class == Class::Small).map(|(_, round)| *round).max().unwrap();
+    let smalls = served.iter().filter(|(e, _)| e.class == Class::Small).count();
+    assert_eq!(smalls, 1_000);
+    assert!(last_small <= 150, "the last small object waited {last_small} rounds");
+    // Nor did the huge one wait for them: 8 slots for 125 rounds of 20 make 50 parts.
+    let parts = served.iter().filter(|(e, round)| e.class == Class::Bulk && *round <= 125).count();
+    assert!(parts >= 40, "{parts} parts of the huge file meanwhile");
+}
+
+#[test]
+fn many_huge_files_take_turns_whatever_they_have_waiting() {
+    let mut queue = FairQueue::new();
+    for job in 0..5_000 {
+        queue.push(entry(0, job, Class::Bulk));
+    }
+    for transfer in 1..=9 {
+        (0..10).for_each(|job| queue.push(entry(transfer, job, Class::Bulk)));
+    }
+    let first: Vec<_> = order(&mut queue).into_iter().take(100).collect();
+    for transfer in 0..=9 {
+        assert_eq!(first.iter().filter(|(t, _)| *t == transfer).count(), 10, "transfer {transfer}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_not_overtaken_forever() {
+    let mut queue = FairQueue::new();
+    queue.push(Entry { memory: 1_000, ..entry(1, 0, Class::Bulk) });
+    for transfer in 2..500 {
+        queue.push(entry(transfer, 0, Class::Small));
+    }
+    queue.push(entry(900, 0, Class::Finishing));
+    let small_ones_only = |e: &Entry| e.memory < 1_000;
+    // Small ones hold more slots all the time, so it is the large one's turn each time.
+    let mut overtakers = 0;
+    while let Some(entry) = queue.pop_fitting(small_ones_only) {
+        queue.on_dispatched(entry.class);
+        overtakers += 1;
+    }
+    assert!(overtakers >= PATIENCE && overtakers <= PATIENCE + 2, "{overtakers} overtook it");
+    queue.push(entry(901, 0, Class::Finishing));
+    assert_eq!(queue.pop_fitting(small_ones_only).map(|e| e.transfer.0), Some(901));
+    assert_eq!(queue.pop_fitting(|_| true).map(|e| e.memory), Some(1_000));
+    assert!(queue.pop_fitting(small_ones_only).is_some());
+}
+
+#[test]
+fn patience_ends_with_the_transfer_that_waits() {
+    let mut queue = FairQueue::new();
+    queue.push(Entry { memory: 1_000, ..entry(1, 0, Class::Bulk) });
+    (2..500).for_each(|transfer| queue.push(entry(transfer, 0, Class::Small)));
+    while let Some(entry) = queue.pop_fitting(|e| e.memory < 1_000) {
+        queue.on_dispatched(entry.class);
+    }
+    assert_eq!(queue.withdraw(TransferId(1)).len(), 1);
+    assert!(queue.pop_fitting(|e| e.memory < 1_000).is_some());
+}
+
+#[test]
+fn the_question_is_asked_until_the_first_yes_only() {
+    let mut queue = FairQueue::new();
+    for class in [Class::Bulk, Class::Small, Class::Finishing] {
+        queue.push(entry(1, 0, class));
+    }
+    let mut asked = Vec::new();
+    let none = queue.pop_fitting(|e| {
+        asked.push(e.class);
+        false
+    });
+    assert_eq!(none, None);
+    assert_eq!(asked, [Class::Finishing, Class::Small, Class::Bulk]);
+    let mut asked = 0;
+    queue.pop_fitting(|_| {
+        asked += 1;
+        true
+    });
+    assert_eq!((asked, queue.len()), (1, 2));
+}
+
+#[test]
+fn a_million_transfers_wait_in_little_memory() {
+    let million = 1_000_000;
+    let begun = Instant::now();
+    let mut queue = FairQueue::new();
+    for transfer in 0..million {
+        queue.push(entry(transfer, 0, if transfer % 2 == 0 { Class::Small } else { Class::Bulk }));
+    }
+    assert_eq!(queue.len() as u64, million);
+    let bytes_each = queue.state_bytes() as u64 / million;
+    assert!(bytes_each <= 100, "{bytes_each} bytes for each entry");
+    // Were there anything that grows with the number of others, this would take hours.
+    for transfer in (0..million).step_by(3) {
+        assert_eq!(queue.withdraw(TransferId(transfer)).len(), 1);
+    }
+    let mut left = 0;
+    while let Some(entry) = queue.pop_fitting(|_| true) {
+        assert!(entry.transfer.0 % 3 != 0);
+        left += 1;
+    }
+    assert_eq!(left, million - million.div_ceil(3));
+    assert!(queue.state_bytes() < 100_000, "memory is given back");
+    if !cfg!(debug_assertions) {
+        assert!(begun.elapsed().as_secs() < 2, "{:?}", begun.elapsed());
+    }
+}
+
+/// The rules again, in the plainest way: the transfer whose turn it is stands in front.
+#[derive(Default)]
+struct Model {
+    classes: [VecDeque<(u64, VecDeque<u32>)>; 3],
+}
+
+impl Model {
+    fn push(&mut self, transfer: u64, job: u32, class: Class, front: bool) {
+        let ring = &mut self.classes[class.index()];
+        let Some((_, jobs)) = ring.iter_mut().find(|(t, _)| *t == transfer) else {
+            let seat = (transfer, VecDeque::from([job]));
+            return if front { ring.push_front(seat) } else { ring.push_back(seat) };
+        };
+        if front { jobs.push_front(job) } else { jobs.push_back(job) }
+    }
+
+    fn pop(&mut self, class: Class) -> (u64, u32) {
+        let ring = &mut self.classes[class.index()];
+        let (transfer, mut jobs) = ring.pop_front().unwrap();
+        let job = jobs.pop_front().unwrap();
+        if !jobs.is_empty() {
+            ring.push_back((transfer, jobs));
+        }
+        (transfer, job)
+    }
+
+    fn withdraw(&mut self, transfer: u64) -> Vec<u32> {
+        let mut out = Vec::new();
+        for ring in &mut self.classes {
+            ring.retain(|(t, jobs)| {
+                if *t == transfer {
+                    out.extend(jobs);
+                }
+                *t != transfer
+            });
+        }
+        out
+    }
+
+    fn len(&self) -> usize {
+        self.classes.iter().flatten().map(|(_, jobs)| jobs.len()).sum()
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Push(u64, Class, bool),
+    Pop,
+    Withdraw(u64),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let class = prop_oneof![Just(Class::Finishing), Just(Class::Small), Just(Class::Bulk)];
+    let step = prop_oneof![
+        5 => (0..8u64, class, any::<bool>()).prop_map(|(t, c, f)| Step::Push(t, c, f)),
+        4 => Just(Step::Pop),
+        1 => (0..8u64).prop_map(Step::Withdraw),
+    ];
+    proptest::collection::vec(step, 0..120)
+}
+
+proptest! {
+    #[test]
+    fn it_does_as_the_plain_model(steps in steps()) {
+        let (mut queue, mut model) = (FairQueue::new(), Model::default());
+        for (job, step) in steps.into_iter().enumerate() {
+            let job = job as u32;
+            match step {
+                Step::Push(transfer, class, front) => {
+                    model.push(transfer, job, class, front);
+                    if front {
+                        queue.push_front(entry(transfer, job, class));
+                    } else {
+                        queue.push(entry(transfer, job, class));
+                    }
+                }
+                Step::Pop => match queue.pop_fitting(|_| true) {
+                    Some(popped) => {
+                        prop_assert_eq!(popped, entry(popped.transfer.0, popped.job.0, popped.class));
+                        prop_assert_eq!(model.pop(popped.class), (popped.transfer.0, popped.job.0));
+                    }
+                    None => prop_assert_eq!(model.len(), 0),
+                },
+                Step::Withdraw(transfer) => {
+                    let jobs: Vec<u32> = queue.withdraw(TransferId(transfer)).iter().map(|e| e.job.0).collect();
+                    prop_assert_eq!(jobs, model.withdraw(transfer));
+                }
+            }
+            prop_assert_eq!(queue.len(), model.len());
+        }
+    }
+}

@@ -1,0 +1,521 @@
+//! What an upload does next.
+//!
+//! Decides: one request or many, which part is read and sent when, when an upload is completed or aborted, and what was verified.
+//! Never reads a byte and never waits; retries happen below it, so that a failed job has failed for good.
+//!
+//! Invariants:
+//! - At most `window` parts are asked for and not settled; a source that cannot be read twice is read in order, one part at a time.
+//! - An upload id that was given is completed, or aborted before the transfer ends, even if it came after the end was decided.
+//! - The transfer ends once, with nothing under way. The first error is its result; errors of the clean-up never hide it.
+//!
+//! What cannot be known: when CompleteMultipartUpload fails without an answer, the store may still have completed it. The upload is
+//! aborted all the same, which cannot harm a completed object, and the transfer reports the failure: an object that is there
+//! although its upload "failed" can be uploaded again, one that is missing although it "succeeded" is lost.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::checksum::{Algorithm, Checksum, ChecksumKind};
+use crate::error::{Error, ErrorKind};
+use crate::id::{MAX_PARTS, PartNumber};
+use crate::job::{Effect, Event, Job, Reply, StoredObject, UploadedPart};
+use crate::ledger::{Ledger, Origin, wrong_reply};
+use crate::outcome::{TransferOutcome, Verified};
+use crate::plan::{PartLayout, UploadPlan, checked_part_size, growing_part_size, growing_reach};
+use crate::range::ByteRange;
+use crate::runs::Runs;
+
+/// How often an upload is aborted at the most. S3 says of AbortMultipartUpload that parts under way may survive it, so that it may have
+/// to be sent again; two repetitions end the matter without hanging on a store that never calls an upload gone.
+pub const MAX_ABORTS: u32 = 3;
+
+/// Which checksum goes with an upload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UploadChecksum {
+    /// None at all.
+    None,
+    /// Each request carries the checksum of its bytes.
+    PerRequest {
+        /// By which algorithm.
+        algorithm: Algorithm,
+        /// What the store keeps of a multipart object: the combined checksum, or the list of its parts' checksums.
+        kind: ChecksumKind,
+    },
+    /// The caller has the checksum of the whole object; the store compares.
+    CallerGiven(Checksum),
+}
+
+/// What an upload needs to know before it starts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UploadSpec {
+    /// The source's length in bytes, when it is known.
+    pub length: Option<u64>,
+    /// Whether any part of the source can be read at any time and more than once, as of a file. Needs a length to be of use.
+    pub rereadable: bool,
+    /// The part size in bytes that is wished for; raised where S3 demands it.
+    pub part_size: u64,
+    /// The largest object in bytes that is sent with one request.
+    pub threshold: u64,
+    /// The most parts that are asked for and not settled, at least 1.
+    pub window: usize,
+    /// Which checksum goes along.
+    pub checksum: UploadChecksum,
+}
+
+/// How the object is cut.
+#[derive(Debug)]
+enum Layout {
+    Single { length: u64 },
+    Known(PartLayout),
+    Growing { base: u64 },
+}
+
+/// What a job under way is.
+#[derive(Debug)]
+enum Asked {
+    Put,
+    Read { number: PartNumber, max: u64 },
+    Create,
+    Part { number: PartNumber, length: u64 },
+    Complete { checksum: Option<Checksum> },
+    Abort,
+}
+
+/// One upload. Feed it events, carry out the effects.
+///
+/// ```
+/// use xfer_core::job::{Effect, Event, Job};
+/// use xfer_core::upload::{UploadChecksum, UploadMachine, UploadSpec};
+/// let spec = UploadSpec {
+///     length: Some(3),
+///     rereadable: true,
+///     part_size: 8 << 20,
+///     threshold: 8 << 20,
+///     window: 4,
+///     checksum: UploadChecksum::None,
+/// };
+/// let mut machine = UploadMachine::new(spec)?;
+/// let mut effects = Vec::new();
+/// machine.on(Event::Started, &mut effects);
+/// assert!(matches!(effects[..], [Effect::Run { job: Job::PutObject { length: 3 }, .. }]));
+/// # Ok::<(), xfer_core::error::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct UploadMachine {
+    ledger: Ledger<Asked>,
+    layout: Layout,
+    threshold: u64,
+    window: usize,
+    checksum: UploadChecksum,
+    /// Whether parts are read into memory first, in order.
+    reads: bool,
+    started: bool,
+    upload_id: Option<Arc<str>>,
+    /// The number of the next part to be read or, of a file, to be sent; 0 once there is none.
+    next: u32,
+    reading: bool,
+    /// Bytes that were read so far, in order.
+    offset: u64,
+    /// Parts that were read and wait for the upload id.
+    ready: VecDeque<(PartNumber, ByteRange)>,
+    /// Parts asked for and not settled: being read, ready, or being sent.
+    unsettled: usize,
+    stored: Vec<Option<UploadedPart>>,
+    runs: Runs,
+    /// Whether a part may still arrive at the store although nobody waits for it.
+    stray: bool,
+    aborts: u32,
+}
+
+impl UploadMachine {
+    /// A machine for one upload.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for a part size that S3 does not take, or a full-object checksum of a multipart object by an
+    /// algorithm that does not combine (S3 has them of CRCs only); [`ErrorKind::TooLarge`] for a length beyond what S3 stores.
+    pub fn new(spec: UploadSpec) -> Result<UploadMachine, Error> {
+        let layout = match spec.length {
+            Some(length) => match UploadPlan::known(length, spec.part_size, spec.threshold)? {
+                UploadPlan::Single { length } => Layout::Single { length },
+                UploadPlan::Multipart(layout) => Layout::Known(layout),
+            },
+            None => Layout::Growing { base: checked_part_size(spec.part_size)? },
+        };
+        if matches!(layout, Layout::Known(_)) {
+            check_multipart_checksum(&spec.checksum)?;
+        }
+        Ok(UploadMachine {
+            ledger: Ledger::new(),
+            reads: !spec.rereadable || spec.length.is_none(),
+            layout,
+            threshold: spec.threshold,
+            window: spec.window.max(1),
+            checksum: spec.checksum,
+            started: false,
+            upload_id: None,
+            next: 1,
+            reading: false,
+            offset: 0,
+            ready: VecDeque::new(),
+            unsettled: 0,
+            stored: Vec::new(),
+            runs: Runs::default(),
+            stray: false,
+            aborts: 0,
+        })
+    }
+
+    /// How many jobs are under way.
+    #[must_use]
+    pub fn outstanding(&self) -> usize {
+        self.ledger.outstanding()
+    }
+
+    /// Whether the transfer has ended.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.ledger.is_finished()
+    }
+
+    /// Takes in what happened, and adds to `out` what is to be done about it.
+    pub fn on(&mut self, event: Event, out: &mut Vec<Effect>) {
+        if self.ledger.is_finished() {
+            return;
+        }
+        match event {
+            Event::Started if !self.started && !self.ledger.is_failing() => self.start(out),
+            Event::Done { job, reply } => {
+                if let Some(asked) = self.ledger.settle(job) {
+                    self.done(asked, reply, out);
+                }
+            }
+            Event::Failed { job, error } => {
+                if let Some(asked) = self.ledger.settle(job) {
+                    self.failed(asked, error, out);
+                }
+            }
+            Event::Stop { error } => self.ledger.fail(error, Origin::Stop, out),
+            Event::Started | Event::Noted { .. } | Event::Delivered { .. } => {}
+        }
+        self.advance(out);
+    }
+
+    fn start(&mut self, out: &mut Vec<Effect>) {
+        self.started = true;
+        match self.layout {
+            Layout::Single { length } if !self.reads => self.put(length, out),
+            Layout::Single { .. } | Layout::Growing { .. } => self.read_next(out),
+            Layout::Known(_) => self.ledger.run(Job::CreateUpload, Asked::Create, out),
+        }
+    }
+
+    fn put(&mut self, length: u64, out: &mut Vec<Effect>) {
+        self.layout = Layout::Single { length };
+        self.ledger.run(Job::PutObject { length }, Asked::Put, out);
+    }
+
+    fn done(&mut self, asked: Asked, reply: Reply, out: &mut Vec<Effect>) {
+        match (asked, reply) {
+            (Asked::Put, Reply::ObjectPut(stored)) => {
+                let ours = stored.sent.clone();
+                self.object_stored(stored, ours, "PutObject", out);
+            }
+            (Asked::Read { number, max }, Reply::PartRead { length, last }) => {
+                self.reading = false;
+                if !self.ledger.is_failing() {
+                    self.part_read(number, max, length, last, out);
+                }
+            }
+            (Asked::Create, Reply::UploadCreated { upload_id }) => self.upload_id = Some(upload_id),
+            (Asked::Part { number, length }, Reply::PartStored { etag, checksum }) => {
+                self.unsettled -= 1;
+                self.runs.insert(number.get() - 1, length, checksum.clone());
+                if self.stored.len() <= number.index() {
+                    self.stored.resize(number.index() + 1, None);
+                }
+                self.stored[number.index()] = Some(UploadedPart { number, etag, checksum });
+            }
+            (Asked::Complete { checksum }, Reply::UploadCompleted(stored)) => {
+                self.upload_id = None;
+                self.object_stored(stored, checksum, "CompleteMultipartUpload", out);
+            }
+            (Asked::Abort, Reply::UploadAborted { gone }) => {
+                if gone || !self.stray || self.aborts >= MAX_ABORTS {
+                    self.upload_id = None;
+                }
+            }
+            // What was meant to remove the upload did not; trying again is not going to.
+            (Asked::Abort, _) => self.upload_id = None,
+            (_, reply) => self.ledger.fail(wrong_reply(reply_name(&reply)), Origin::Job, out),
+        }
+    }
+
+    fn failed(&mut self, asked: Asked, error: Error, out: &mut Vec<Effect>) {
+        match asked {
+            Asked::Abort => self.upload_id = None,
+            Asked::Part { .. } => self.stray = true,
+            Asked::Put | Asked::Read { .. } | Asked::Create | Asked::Complete { .. } => {}
+        }
+        self.ledger.fail(error, Origin::Job, out);
+    }
+
+    /// The object is in the store: what is left is to look at what the store says of it. A stop that came meanwhile came too late.
+    fn object_stored(
+        &mut self,
+        stored: StoredObject,
+        ours: Option<Checksum>,
+        operation: &'static str,
+        out: &mut Vec<Effect>,
+    ) {
+        let verified = match self.verify(&stored, ours) {
+            Ok(verified) => verified,
+            Err(error) => return self.ledger.fail(error.in_operation(operation), Origin::Job, out),
+        };
+        let mut outcome = TransferOutcome::of_bytes(self.size());
+        outcome.etag = stored.etag;
+        outcome.version_id = stored.version_id;
+        outcome.verified = verified;
+        self.ledger.succeed(outcome, out);
+    }
+
+    /// `ours` is the full-object checksum that was sent along.
+    fn verify(&self, stored: &StoredObject, ours: Option<Checksum>) -> Result<Verified, Error> {
+        // A value that nobody asked for to be of the full object is compared only where the store says that it is.
+        let known = match (&ours, stored.checksum_kind) {
+            (_, Some(ChecksumKind::Composite)) => None,
+            (Some(ours), _) => Some(ours),
+            (None, Some(ChecksumKind::FullObject)) => self.combined(),
+            (None, None) => None,
+        };
+        if let (Some(known), Some(theirs)) = (known, &stored.checksum)
+            && known.algorithm() == theirs.algorithm()
+        {
+            if known != theirs {
+                let message = format!("the object was stored with {theirs}, what was sent has {known}");
+                return Err(Error::new(ErrorKind::ChecksumMismatch, message));
+            }
+            return Ok(Verified::FullObject(known.algorithm()));
+        }
+        if let Some(ours) = ours {
+            return Ok(Verified::FullObject(ours.algorithm()));
+        }
+        let algorithm = |part: &Option<UploadedPart>| part.as_ref()?.checksum.as_ref().map(Checksum::algorithm);
+        match self.stored.first().and_then(algorithm) {
+            Some(first) if self.stored.iter().all(|part| algorithm(part) == Some(first)) => {
+                Ok(Verified::EachPart(first))
+            }
+            _ => Ok(Verified::NotAvailable),
+        }
+    }
+
+    /// The checksum of the whole object, from those of its parts.
+    fn combined(&self) -> Option<&Checksum> {
+        self.runs.checksum_of(u32::try_from(self.stored.len()).ok()?)
+    }
+
+    fn size(&self) -> u64 {
+        match &self.layout {
+            Layout::Single { length } => *length,
+            Layout::Known(layout) => layout.length(),
+            Layout::Growing { .. } => self.offset,
+        }
+    }
+
+    fn part_read(&mut self, number: PartNumber, max: u64, length: u64, last: bool, out: &mut Vec<Effect>) {
+        match self.take_read_part(number, max, length, last) {
+            Ok(Taken::Part) => {}
+            Ok(Taken::WholeObject) => {
+                self.unsettled = 0;
+                self.next = 0;
+                self.put(length, out);
+            }
+            Ok(Taken::FirstOfMany) => self.ledger.run(Job::CreateUpload, Asked::Create, out),
+            Err(error) => self.ledger.fail(error.in_part(number), Origin::Job, out),
+        }
+    }
+
+    fn take_read_part(&mut self, number: PartNumber, max: u64, length: u64, last: bool) -> Result<Taken, Error> {
+        if length > max {
+            return Err(Error::internal(format!("{length} bytes were read where {max} were asked for")));
+        }
+        let known = match &self.layout {
+            Layout::Single { length } => Some(*length),
+            Layout::Known(layout) => Some(layout.length()),
+            Layout::Growing { .. } => None,
+        };
+        let read = self.offset + length;
+        if let Some(announced) = known
+            && (length < max || (last && read < announced))
+        {
+            let message = format!("{announced} bytes were announced, but it ends after {read}");
+            return Err(Error::new(ErrorKind::SourceChanged, message));
+        }
+        if length < max && !last {
+            return Err(Error::internal(format!("{length} of {max} bytes were read, but not the end")));
+        }
+        self.offset = read;
+        let range = ByteRange::new(read - length, read);
+        match &self.layout {
+            Layout::Single { .. } => return Ok(Taken::WholeObject),
+            Layout::Known(layout) => self.next = if number.get() < layout.count() { number.get() + 1 } else { 0 },
+            Layout::Growing { .. } if last && number == PartNumber::FIRST && length <= self.threshold => {
+                return Ok(Taken::WholeObject);
+            }
+            Layout::Growing { .. } if last => self.next = 0,
+            Layout::Growing { base } if number.get() == MAX_PARTS => {
+                let message =
+                    format!("a source without a length can have {} bytes in parts from {base}", growing_reach(*base));
+                return Err(Error::new(ErrorKind::TooLarge, message));
+            }
+            Layout::Growing { .. } => self.next = number.get() + 1,
+        }
+        let growing = matches!(self.layout, Layout::Growing { .. });
+        if growing && number == PartNumber::FIRST {
+            check_multipart_checksum(&self.checksum)?;
+        }
+        if range.is_empty() && number != PartNumber::FIRST {
+            // The source's length is an exact multiple: no empty part is added.
+            self.unsettled -= 1;
+        } else {
+            self.ready.push_back((number, range));
+        }
+        Ok(if growing && number == PartNumber::FIRST { Taken::FirstOfMany } else { Taken::Part })
+    }
+
+    /// Asks for whatever may be asked for now.
+    fn advance(&mut self, out: &mut Vec<Effect>) {
+        if self.ledger.is_finished() {
+            return;
+        }
+        if self.ledger.is_failing() {
+            return self.wind_down(out);
+        }
+        if !self.started || matches!(self.layout, Layout::Single { .. }) {
+            return;
+        }
+        if let Some(upload_id) = self.upload_id.clone() {
+            while let Some((number, range)) = self.ready.pop_front() {
+                self.send(&upload_id, number, range, out);
+            }
+            while !self.reads && self.unsettled < self.window {
+                let Some((number, range)) = self.next_of_file() else { break };
+                self.unsettled += 1;
+                self.send(&upload_id, number, range, out);
+            }
+        }
+        self.read_next(out);
+        if self.next == 0 && self.unsettled == 0 && self.ledger.outstanding() == 0 {
+            self.complete(out);
+        }
+    }
+
+    fn send(&mut self, upload_id: &Arc<str>, number: PartNumber, range: ByteRange, out: &mut Vec<Effect>) {
+        let job = Job::UploadPart { upload_id: Arc::clone(upload_id), number, range };
+        self.ledger.run(job, Asked::Part { number, length: range.len() }, out);
+    }
+
+    /// The next part of a source that can be read anywhere.
+    fn next_of_file(&mut self) -> Option<(PartNumber, ByteRange)> {
+        let Layout::Known(layout) = &self.layout else { return None };
+        let number = PartNumber::new(self.next)?;
+        let range = layout.range(number)?;
+        self.next = if number.get() < layout.count() { number.get() + 1 } else { 0 };
+        Some((number, range))
+    }
+
+    /// Reads on in a source that is read in order, when no read is under way and the window allows it. An unknown length is decided
+    /// upon by the first part, so nothing more is read until that is there.
+    fn read_next(&mut self, out: &mut Vec<Effect>) {
+        if !self.reads || self.reading || self.unsettled >= self.window {
+            return;
+        }
+        let Some(number) = PartNumber::new(self.next) else { return };
+        let max = match &self.layout {
+            Layout::Single { length } => *length,
+            Layout::Known(layout) => layout.range(number).map_or(0, ByteRange::len),
+            Layout::Growing { base } => growing_part_size(number, *base),
+        };
+        self.reading = true;
+        self.unsettled += 1;
+        self.ledger.run(Job::ReadPart { number, max }, Asked::Read { number, max }, out);
+    }
+
+    fn complete(&mut self, out: &mut Vec<Effect>) {
+        let Some(upload_id) = self.upload_id.clone() else { return };
+        let parts: Arc<[UploadedPart]> = self.stored.iter().flatten().cloned().collect();
+        let combined = self.combined();
+        let checksum = match &self.checksum {
+            UploadChecksum::PerRequest { kind: ChecksumKind::FullObject, .. } => combined.cloned(),
+            UploadChecksum::None | UploadChecksum::PerRequest { .. } => None,
+            UploadChecksum::CallerGiven(given) => Some(given.clone()),
+        };
+        let error = match (&checksum, combined) {
+            _ if parts.len() != self.stored.len() => Some(Error::internal("a part is missing at the end of an upload")),
+            (Some(given), Some(combined)) if given.algorithm() == combined.algorithm() && given != combined => {
+                let message = format!("the caller gave {given}, the source has {combined}");
+                Some(Error::new(ErrorKind::ChecksumMismatch, message))
+            }
+            _ => None,
+        };
+        if let Some(error) = error {
+            self.ledger.fail(error, Origin::Job, out);
+            return self.wind_down(out);
+        }
+        let job = Job::CompleteUpload { upload_id, parts, size: self.size(), checksum: checksum.clone() };
+        self.ledger.run(job, Asked::Complete { checksum }, out);
+    }
+
+    /// Waits for what is under way, removes the upload from the store, and ends.
+    fn wind_down(&mut self, out: &mut Vec<Effect>) {
+        if self.ledger.outstanding() > 0 {
+            return;
+        }
+        match &self.upload_id {
+            Some(upload_id) => {
+                self.aborts += 1;
+                let job = Job::AbortUpload { upload_id: Arc::clone(upload_id) };
+                self.ledger.run(job, Asked::Abort, out);
+            }
+            None => self.ledger.finish_failed(out),
+        }
+    }
+}
+
+/// What a part that was read means.
+enum Taken {
+    Part,
+    WholeObject,
+    FirstOfMany,
+}
+
+fn check_multipart_checksum(checksum: &UploadChecksum) -> Result<(), Error> {
+    let algorithm = match checksum {
+        UploadChecksum::PerRequest { algorithm, kind: ChecksumKind::FullObject } => *algorithm,
+        UploadChecksum::CallerGiven(given) => given.algorithm(),
+        UploadChecksum::None | UploadChecksum::PerRequest { .. } => return Ok(()),
+    };
+    if algorithm.combines() {
+        return Ok(());
+    }
+    let message =
+        format!("{algorithm} cannot be the full-object checksum of a multipart upload; take a CRC, or a larger threshold");
+    Err(Error::new(ErrorKind::InvalidArgument, message))
+}
+
+fn reply_name(reply: &Reply) -> &'static str {
+    match reply {
+        Reply::ObjectPut(_) => "PutObject",
+        Reply::PartRead { .. } => "ReadPart",
+        Reply::UploadCreated { .. } => "CreateMultipartUpload",
+        Reply::PartStored { .. } => "UploadPart",
+        Reply::UploadCompleted(_) => "CompleteMultipartUpload",
+        Reply::UploadAborted { .. } => "AbortMultipartUpload",
+        Reply::RangeLanded { .. } => "GetObject",
+        Reply::TargetCommitted => "CommitTarget",
+        Reply::TargetDiscarded => "DiscardTarget",
+        Reply::ObjectDeleted { .. } => "DeleteObject",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+//! The answer to CreateSession.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use aws_credential_types::Credentials;
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
+use serde::Deserialize;
+use xfer_core::error::Error;
+
+use super::{Answer, xml};
+use crate::Identity;
+
+/// Credentials for one S3 Express bucket, for five minutes or so.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SessionCredentials {
+    access_key_id: String,
+    secret_access_key: String,
+    session_token: String,
+    expires: SystemTime,
+}
+
+impl SessionCredentials {
+    /// When they end.
+    #[must_use]
+    pub fn expires(&self) -> SystemTime {
+        self.expires
+    }
+
+    pub(crate) fn into_identity(self) -> Identity {
+        Identity::of_session(Credentials::new(
+            self.access_key_id,
+            self.secret_access_key,
+            Some(self.session_token),
+            Some(self.expires),
+            "CreateSession",
+        ))
+    }
+}
+
+impl fmt::Debug for SessionCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionCredentials").field("expires", &self.expires).finish_non_exhaustive()
+    }
+}
+
+/// CreateSession.
+///
+/// # Errors
+/// What the store answered instead; [`Protocol`](xfer_core::error::ErrorKind::Protocol) when the credentials cannot be read.
+pub fn create_session(answer: &Answer<'_>) -> Result<SessionCredentials, Error> {
+    #[derive(Deserialize)]
+    struct Body {
+        #[serde(rename = "Credentials")]
+        credentials: Fields,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Fields {
+        access_key_id: String,
+        secret_access_key: String,
+        session_token: String,
+        expiration: String,
+    }
+    answer.check()?;
+    let fields = xml::parse::<Body>(answer.body, "CreateSessionResult")
+        .ok_or_else(|| answer.invalid("there are no credentials in it"))?
+        .credentials;
+    let expires = DateTime::from_str(&fields.expiration, Format::DateTime)
+        .ok()
+        .and_then(|time| time.try_into().ok())
+        .ok_or_else(|| answer.invalid("the credentials' end is no time"))?;
+    Ok(SessionCredentials {
+        access_key_id: fields.access_key_id,
+        secret_access_key: fields.secret_access_key,
+        session_token: fields.session_token,
+        expires,
+    })
+}

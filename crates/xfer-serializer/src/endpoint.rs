@@ -1,0 +1,178 @@
+//! Where requests go: the settings that S3's endpoint rules know, and the origin that they give.
+//!
+//! Decides nothing itself: the SDK's rules do. Invariant: an [`Origin`]'s host is what the Host header says, without the port.
+
+use std::fmt;
+use std::str::FromStr as _;
+
+use aws_smithy_types::checksum_config::ResponseChecksumValidation;
+use aws_types::SdkConfig;
+use xfer_core::error::{Error, ErrorKind};
+
+/// Whether requests are signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SignatureVersion {
+    /// AWS Signature Version 4 in a header, or 4a where a multi-region access point asks for it.
+    #[default]
+    S3v4,
+    /// No signature: public buckets.
+    Unsigned,
+}
+
+/// The settings that decide where requests go, besides the bucket.
+///
+/// ```
+/// use xfer_serializer::EndpointConfig;
+/// let mut config = EndpointConfig::new("us-east-1");
+/// config.endpoint_url = Some("http://127.0.0.1:9000".to_owned());
+/// config.path_style = true;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct EndpointConfig {
+    /// The region, such as `eu-central-1`; it is also the one signed for.
+    pub region: String,
+    /// Another store than AWS: scheme, host and port are honoured. A URL without a scheme gets that of `use_ssl`.
+    pub endpoint_url: Option<String>,
+    /// `host/bucket/key` instead of `bucket.host/key`.
+    pub path_style: bool,
+    /// TLS, where `endpoint_url` does not say. Default: true.
+    pub use_ssl: bool,
+    /// The dual-stack (IPv6 and IPv4) hosts of AWS.
+    pub dual_stack: bool,
+    /// The FIPS hosts of AWS.
+    pub fips: bool,
+    /// S3 Transfer Acceleration.
+    pub accelerate: bool,
+    /// Take an access point's region from its ARN. Default: true.
+    pub use_arn_region: bool,
+    /// Ask for the checksums of what is downloaded (`x-amz-checksum-mode`) unless the call's `ChecksumMode` says otherwise.
+    /// Default: true.
+    pub checksum_mode: bool,
+    /// Words put behind the User-Agent, such as `myapp/1.2`.
+    pub user_agent: Option<String>,
+}
+
+impl EndpointConfig {
+    /// The defaults for a region of AWS.
+    #[must_use]
+    pub fn new(region: impl Into<String>) -> EndpointConfig {
+        EndpointConfig {
+            region: region.into(),
+            endpoint_url: None,
+            path_style: false,
+            use_ssl: true,
+            dual_stack: false,
+            fips: false,
+            accelerate: false,
+            use_arn_region: true,
+            checksum_mode: true,
+            user_agent: None,
+        }
+    }
+
+    /// What an SDK configuration says: region, endpoint URL (also `AWS_ENDPOINT_URL_S3`), dual-stack, FIPS, checksums of answers,
+    /// application name.
+    /// `region` comes before the configuration's; when empty, the configuration's is taken.
+    #[must_use]
+    pub fn from_sdk_config(config: &SdkConfig, region: impl Into<String>) -> EndpointConfig {
+        let mut region = region.into();
+        if region.is_empty() {
+            region = config.region().map(|region| region.as_ref().to_owned()).unwrap_or_default();
+        }
+        let mut endpoint = EndpointConfig::new(region);
+        // What the program itself set comes before what environment and profile say of S3, and that before what they say of all.
+        let from_service = || service_setting(config, "AWS_ENDPOINT_URL", "endpoint_url");
+        endpoint.endpoint_url = match config.get_origin("endpoint_url").is_client_config() {
+            true => None,
+            false => from_service(),
+        }
+        .or_else(|| config.endpoint_url().map(str::to_owned));
+        endpoint.dual_stack = config.use_dual_stack().unwrap_or(false);
+        endpoint.fips = config.use_fips().unwrap_or(false);
+        if let Some(use_arn_region) = service_setting(config, "AWS_S3_USE_ARN_REGION", "s3_use_arn_region") {
+            endpoint.use_arn_region = use_arn_region.eq_ignore_ascii_case("true");
+        }
+        endpoint.checksum_mode =
+            config.response_checksum_validation() != Some(ResponseChecksumValidation::WhenRequired);
+        endpoint.user_agent = config.app_name().map(|name| format!("app/{}", name.as_ref()));
+        endpoint
+    }
+
+    /// The endpoint URL with its scheme, checked.
+    pub(crate) fn checked_url(&self) -> Result<Option<String>, Error> {
+        let Some(url) = &self.endpoint_url else { return Ok(None) };
+        let url = match url.split_once("://") {
+            Some(_) => url.clone(),
+            None if self.use_ssl => format!("https://{url}"),
+            None => format!("http://{url}"),
+        };
+        let bad = |why: &str| Error::new(ErrorKind::InvalidConfig, format!("endpoint URL {url:?}: {why}"));
+        let uri = http::Uri::from_str(&url).map_err(|error| bad(&error.to_string()))?;
+        if !matches!(uri.scheme_str(), Some("http" | "https")) {
+            return Err(bad("the scheme is neither http nor https"));
+        }
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            // Not shown: what stands before the @ may be a password.
+            return Err(Error::new(ErrorKind::InvalidConfig, "the endpoint URL has a user name in it"));
+        }
+        if uri.query().is_some() {
+            return Err(bad("it has a query"));
+        }
+        Ok(Some(url))
+    }
+}
+
+fn service_setting(config: &SdkConfig, env: &'static str, profile: &'static str) -> Option<String> {
+    let key = aws_types::service_config::ServiceConfigKey::builder()
+        .service_id("S3")
+        .env(env)
+        .profile(profile)
+        .build()
+        .ok()?;
+    config.service_config()?.load_config(key)
+}
+
+/// A server: scheme, host and port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// TLS or plain text.
+    pub https: bool,
+    /// Host name or address; an IPv6 address is in brackets.
+    pub host: String,
+    /// Port; the scheme's own when the endpoint named none.
+    pub port: u16,
+}
+
+impl Origin {
+    pub(crate) fn from_uri(uri: &http::Uri) -> Option<Origin> {
+        let https = match uri.scheme_str()? {
+            "https" => true,
+            "http" => false,
+            _ => return None,
+        };
+        let port = uri.port_u16().unwrap_or(if https { 443 } else { 80 });
+        Some(Origin { https, host: uri.host()?.to_owned(), port })
+    }
+
+    /// `http` or `https`.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.https { "https" } else { "http" }
+    }
+
+    /// The Host header: the port only where it is not the scheme's own.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        match (self.https, self.port) {
+            (true, 443) | (false, 80) => self.host.clone(),
+            (_, port) => format!("{}:{port}", self.host),
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme(), self.authority())
+    }
+}

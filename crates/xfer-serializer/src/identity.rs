@@ -1,0 +1,230 @@
+//! The caller's credentials: fetched when first needed, kept, and renewed before they expire.
+//!
+//! Decides when to ask the provider again: from five minutes before the end, one caller at a time asks while the others sign on;
+//! in the last ten seconds, and after [`CredentialCache::invalidate`], everyone waits for the answer. A failed renewal costs
+//! nothing while the old credentials hold. Never blocks a thread; every wait ends with the provider's deadline.
+//!
+//! Invariants: at most one call of the provider at a time; callers that waited for a call that failed get its error and do not
+//! each call again.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use aws_config::default_provider::credentials::DefaultCredentialsChain;
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_smithy_types::error::display::DisplayErrorContext;
+use aws_types::region::Region;
+use parking_lot::Mutex;
+use tokio::sync::OnceCell;
+use xfer_core::error::{Error, ErrorKind};
+
+/// From here on a renewal is tried. As in the CRT and botocore (their "advisory" window is 5 to 15 minutes).
+const RENEW_BEFORE: Duration = Duration::from_secs(5 * 60);
+/// From here on nothing is signed with the old credentials: a request must still be valid when it arrives.
+const MUST_RENEW_BEFORE: Duration = Duration::from_secs(10);
+/// Pause after a failed renewal while the old credentials hold.
+const RENEW_PAUSE: Duration = Duration::from_secs(15);
+/// How long a provider may take. Long, for those that ask a person or run a program.
+const PROVIDER_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Credentials to sign with. Cheap to clone; `Debug` shows no secret.
+#[derive(Clone)]
+pub struct Identity {
+    inner: aws_smithy_runtime_api::client::identity::Identity,
+    generation: u64,
+    session: bool,
+}
+
+impl Identity {
+    /// An identity from credentials that are at hand.
+    #[must_use]
+    pub fn new(credentials: Credentials) -> Identity {
+        Identity { inner: credentials.into(), generation: 0, session: false }
+    }
+
+    pub(crate) fn of_session(credentials: Credentials) -> Identity {
+        Identity { session: true, ..Identity::new(credentials) }
+    }
+
+    pub(crate) fn inner(&self) -> &aws_smithy_runtime_api::client::identity::Identity {
+        &self.inner
+    }
+
+    /// Whether it is that of an S3 Express session.
+    #[must_use]
+    pub fn is_session(&self) -> bool {
+        self.session
+    }
+
+    /// When it ends; `None` when it does not.
+    #[must_use]
+    pub fn expires(&self) -> Option<SystemTime> {
+        self.inner.expiration()
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity")
+            .field("session", &self.session)
+            .field("expires", &self.expires())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where credentials come from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// A provider of the caller's.
+    Provider(SharedCredentialsProvider),
+    /// The AWS chain: environment, profiles, web identity, container, instance. Made when first needed.
+    Chain { region: String, chain: OnceCell<DefaultCredentialsChain> },
+    /// None: requests are not signed.
+    Anonymous,
+}
+
+/// The one holder of a client's credentials.
+#[derive(Debug)]
+pub(crate) struct CredentialCache {
+    source: Source,
+    state: Mutex<State>,
+    renewing: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    current: Option<Identity>,
+    /// Counts the provider's calls that ended.
+    calls: u64,
+    /// The last call's error, if it failed.
+    failure: Option<Error>,
+    /// No renewal of credentials that still hold before this.
+    not_before: Option<SystemTime>,
+}
+
+enum Standing {
+    /// Good for long.
+    Fresh(Identity),
+    /// Good, but to be renewed.
+    Ageing(Identity),
+    /// There is none, or none that may be used.
+    Missing,
+}
+
+impl CredentialCache {
+    pub(crate) fn new(source: Source) -> CredentialCache {
+        CredentialCache { source, state: Mutex::default(), renewing: tokio::sync::Mutex::new(()) }
+    }
+
+    /// The identity to sign with at `now`; `None` when anonymous.
+    pub(crate) async fn get(&self, now: SystemTime) -> Result<Option<Identity>, Error> {
+        if matches!(self.source, Source::Anonymous) {
+            return Ok(None);
+        }
+        let calls_before = self.state.lock().calls;
+        let old = match self.standing(now) {
+            Standing::Fresh(identity) => return Ok(Some(identity)),
+            Standing::Ageing(identity) => Some(identity),
+            Standing::Missing => None,
+        };
+        let _turn = match old {
+            Some(identity) => match self.renewing.try_lock() {
+                Ok(turn) if self.state.lock().not_before.is_none_or(|time| now >= time) => turn,
+                _ => return Ok(Some(identity)),
+            },
+            None => {
+                let turn = self.renewing.lock().await;
+                if let Standing::Fresh(identity) | Standing::Ageing(identity) = self.standing(now) {
+                    return Ok(Some(identity));
+                }
+                let state = self.state.lock();
+                if let (true, Some(failure)) = (state.calls != calls_before, &state.failure) {
+                    return Err(failure.clone());
+                }
+                turn
+            }
+        };
+        self.renew(now).await.map(Some)
+    }
+
+    /// `used` was refused as expired: it is not used again. Nothing happens when it has been replaced already.
+    pub(crate) fn invalidate(&self, used: &Identity) {
+        let mut state = self.state.lock();
+        if state.current.as_ref().is_some_and(|current| current.generation == used.generation) {
+            state.current = None;
+        }
+    }
+
+    fn standing(&self, now: SystemTime) -> Standing {
+        let state = self.state.lock();
+        let Some(identity) = state.current.clone() else { return Standing::Missing };
+        match identity.expires() {
+            Some(end) if end <= now + MUST_RENEW_BEFORE => Standing::Missing,
+            Some(end) if end <= now + RENEW_BEFORE => Standing::Ageing(identity),
+            _ => Standing::Fresh(identity),
+        }
+    }
+
+    async fn renew(&self, now: SystemTime) -> Result<Identity, Error> {
+        let outcome = match tokio::time::timeout(PROVIDER_DEADLINE, self.ask()).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                let message = format!("the credentials provider gave no answer within {PROVIDER_DEADLINE:?}");
+                Err(Error::new(ErrorKind::Credentials, message))
+            }
+        };
+        let mut state = self.state.lock();
+        state.calls += 1;
+        match outcome {
+            Ok(credentials) => {
+                let identity = Identity { generation: state.calls, ..Identity::new(credentials) };
+                state.current = Some(identity.clone());
+                state.failure = None;
+                state.not_before = None;
+                Ok(identity)
+            }
+            Err(error) => {
+                state.failure = Some(error.clone());
+                state.not_before = Some(now + RENEW_PAUSE);
+                match &state.current {
+                    Some(identity) if identity.expires().is_none_or(|end| end > now) => {
+                        tracing::warn!(%error, "credentials could not be renewed; the old ones still hold");
+                        Ok(identity.clone())
+                    }
+                    _ => Err(error),
+                }
+            }
+        }
+    }
+
+    async fn ask(&self) -> Result<Credentials, Error> {
+        match &self.source {
+            Source::Provider(provider) => {
+                provider.provide_credentials().await.map_err(|error| failed("the given credentials provider", error))
+            }
+            Source::Chain { region, chain } => {
+                let make = || DefaultCredentialsChain::builder().region(Region::new(region.clone())).build();
+                let chain = chain.get_or_init(make).await;
+                let looked = "the environment, the profile files, web identity, container and instance metadata";
+                chain.provide_credentials().await.map_err(|error| failed(looked, error))
+            }
+            Source::Anonymous => Err(Error::internal("an anonymous client has no credentials to ask for")),
+        }
+    }
+}
+
+fn failed(looked: &str, error: CredentialsError) -> Error {
+    let why = match &error {
+        CredentialsError::CredentialsNotLoaded(_) => format!("none found; looked in {looked}"),
+        _ => format!("{} (looked in {looked})", DisplayErrorContext(&error)),
+    };
+    Error::new(ErrorKind::Credentials, why).with_source(SharedError(Arc::new(error)))
+}
+
+/// Keeps the provider's error as a source.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct SharedError(Arc<CredentialsError>);

@@ -1,0 +1,137 @@
+//! What is put on a template for one request, and the request that comes out.
+//!
+//! Invariant: the `Debug` form of a [`SignedRequest`] names its headers, and hides the values that are secrets.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use xfer_core::checksum::{Algorithm, Checksum, ChecksumKind};
+use xfer_core::id::PartNumber;
+use xfer_core::range::ByteRange;
+
+/// The body that will follow, as far as head and signature must know it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Payload {
+    /// No body.
+    #[default]
+    None,
+    /// A body as it is, not covered by the signature: `UNSIGNED-PAYLOAD`.
+    Unsigned {
+        /// Length in bytes.
+        content_length: u64,
+    },
+    /// A body in one `aws-chunked` chunk with its checksum behind it: `STREAMING-UNSIGNED-PAYLOAD-TRAILER`. The framing is
+    /// that of [`chunked`](crate::chunked).
+    UnsignedTrailer {
+        /// Length in bytes without the framing.
+        decoded_length: u64,
+        /// The algorithm of the checksum in the trailer.
+        algorithm: Algorithm,
+    },
+}
+
+/// The parts of a request that a template leaves open. Fill in what the operation has, and leave the rest as [`Stamp::key`] makes it.
+///
+/// ```
+/// use xfer_core::id::PartNumber;
+/// use xfer_serializer::{Payload, Stamp};
+/// let stamp = Stamp {
+///     part_number: Some(PartNumber::FIRST),
+///     upload_id: Some("upload"),
+///     payload: Payload::Unsigned { content_length: 5 },
+///     ..Stamp::key("photos/1.jpg")
+/// };
+/// assert_eq!(stamp.key, "photos/1.jpg");
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Stamp<'a> {
+    /// The key, not encoded.
+    pub key: &'a str,
+    /// UploadPart: the part. ListParts: the part after which to go on.
+    pub part_number: Option<PartNumber>,
+    /// The multipart upload.
+    pub upload_id: Option<&'a str>,
+    /// The bytes to get.
+    pub range: Option<ByteRange>,
+    /// The ETag that the object must have, quotes included.
+    pub if_match: Option<&'a str>,
+    /// The body.
+    pub payload: Payload,
+    /// A checksum to send as a header: of the body with PutObject and UploadPart, of the object with CompleteMultipartUpload.
+    pub checksum: Option<&'a Checksum>,
+    /// How the parts of an upload are checksummed. CreateMultipartUpload: `x-amz-checksum-algorithm` and `x-amz-checksum-type`;
+    /// CompleteMultipartUpload: `x-amz-checksum-type`.
+    pub multipart_checksum: Option<(Algorithm, ChecksumKind)>,
+    /// CompleteMultipartUpload: the object's size in bytes, `x-amz-mp-object-size`.
+    pub object_size: Option<u64>,
+    /// Any other headers, names in lower case; each replaces one of the same name.
+    pub headers: Vec<(Cow<'static, str>, Cow<'a, str>)>,
+}
+
+impl<'a> Stamp<'a> {
+    /// A stamp with nothing but a key.
+    #[must_use]
+    pub fn key(key: &'a str) -> Stamp<'a> {
+        Stamp { key, ..Stamp::default() }
+    }
+}
+
+/// A request to be sent exactly as it is: target and headers are what was signed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SignedRequest {
+    /// GET, HEAD, PUT, POST or DELETE.
+    pub method: &'static str,
+    /// Path and query, percent-encoded.
+    pub target: String,
+    /// The Host header; not among `headers`.
+    pub host: String,
+    /// The other headers, names in lower case, each name once. `content-length` is among them when there is a body.
+    pub headers: Vec<(Cow<'static, str>, String)>,
+}
+
+impl SignedRequest {
+    /// The value of a header, by its name in lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Length of the body as it goes over the wire, in bytes; 0 when there is none.
+    #[must_use]
+    pub fn content_length(&self) -> u64 {
+        self.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0)
+    }
+}
+
+/// Whether a header's value must not be shown.
+pub(crate) fn is_secret(name: &str) -> bool {
+    name == "authorization"
+        || name.ends_with("-token")
+        || name == "x-amz-mfa"
+        || name.contains("customer-key")
+        || name == "x-amz-server-side-encryption-context"
+}
+
+/// Shows headers without their secrets.
+pub(crate) struct Shown<'a, N>(pub(crate) &'a [(N, String)]);
+
+impl<N: AsRef<str>> fmt::Debug for Shown<'_, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.0.iter().map(|(name, value)| {
+            let name = name.as_ref();
+            (name, if is_secret(name) { "(hidden)" } else { value.as_str() })
+        });
+        f.debug_map().entries(shown).finish()
+    }
+}
+
+impl fmt::Debug for SignedRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignedRequest")
+            .field("method", &self.method)
+            .field("host", &self.host)
+            .field("target", &self.target)
+            .field("headers", &Shown(&self.headers))
+            .finish()
+    }
+}

@@ -1,0 +1,311 @@
+//! A request that lacks only key, part, range and signature: made once by the SDK, stamped for each request.
+//!
+//! Invariant: a stamped request is the one that the SDK would have sent for the same call, but for what must not be frozen
+//! (invocation and retry counters), the payload's hash and checksum, and a Content-Type that the caller did not give: the SDK's
+//! default would make an object's type depend on whether it was stored in one request or in parts.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use xfer_core::checksum::ChecksumKind;
+use xfer_core::error::{Error, ErrorKind};
+
+use crate::capture::{self, Captured, Scheme};
+use crate::chunked;
+use crate::encode;
+use crate::endpoint::{Origin, SignatureVersion};
+use crate::identity::Identity;
+use crate::operation::Operation;
+use crate::sign;
+use crate::stamp::{Payload, Shown, SignedRequest, Stamp};
+
+/// A prepared request, to be shared by all requests of its kind.
+#[derive(Clone)]
+pub struct Template {
+    operation: Operation,
+    bucket: Arc<str>,
+    origin: Origin,
+    authority: String,
+    /// Scheme and authority: what a signable URL starts with.
+    base: String,
+    /// Path before and behind the key.
+    path: (String, String),
+    query: Vec<QueryPart>,
+    headers: Vec<(Cow<'static, str>, String)>,
+    scheme: Option<Scheme>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum QueryPart {
+    /// As captured.
+    Fixed(String),
+    PartNumber,
+    UploadId,
+    /// ListParts: left out on the first page.
+    PartNumberMarker,
+}
+
+/// Headers of a run of the SDK that are not for a template: of the placeholder body, of the one run, or a second User-Agent.
+fn is_of_the_run(name: &str) -> bool {
+    matches!(name, "content-length" | "host" | "authorization" | "x-amz-user-agent" | "x-amzn-trace-id")
+        || name.starts_with("amz-sdk-")
+        || name.starts_with("x-amz-content-")
+}
+
+impl Template {
+    pub(crate) fn new(
+        operation: Operation,
+        bucket: &str,
+        captured: Captured,
+        keep_content_type: bool,
+        user_agent: &str,
+        version: SignatureVersion,
+    ) -> Result<Template, Error> {
+        let path = if operation.has_key() {
+            let (before, behind) = captured.path.rsplit_once(capture::KEY).ok_or_else(|| {
+                Error::internal("the SDK's path does not hold the key").in_operation(operation.name())
+            })?;
+            (before.to_owned(), behind.to_owned())
+        } else {
+            (captured.path, String::new())
+        };
+        let query = captured
+            .query
+            .into_iter()
+            .map(|part| match part.split_once('=').map_or(part.as_str(), |(name, _)| name) {
+                "partNumber" => QueryPart::PartNumber,
+                "uploadId" => QueryPart::UploadId,
+                "part-number-marker" => QueryPart::PartNumberMarker,
+                _ => QueryPart::Fixed(part),
+            })
+            .collect();
+        let mut headers: Vec<(Cow<'static, str>, String)> = captured
+            .headers
+            .into_iter()
+            .filter(|(name, _)| !is_of_the_run(name) && (name != "content-type" || keep_content_type))
+            .map(|(name, value)| (Cow::Owned(name), value))
+            .collect();
+        if let Some((_, agent)) = headers.iter_mut().find(|(name, _)| name == "user-agent") {
+            agent.push(' ');
+            agent.push_str(user_agent);
+        }
+        let authority = captured.origin.authority();
+        let scheme = match version {
+            SignatureVersion::S3v4 => Some(captured.scheme),
+            SignatureVersion::Unsigned => None,
+        };
+        let base = format!("{}://{authority}", captured.origin.scheme());
+        let origin = captured.origin;
+        Ok(Template { operation, bucket: bucket.into(), origin, authority, base, path, query, headers, scheme })
+    }
+
+    /// The operation.
+    #[must_use]
+    pub fn operation(&self) -> Operation {
+        self.operation
+    }
+
+    /// The bucket, as the caller named it.
+    #[must_use]
+    pub fn bucket(&self) -> &Arc<str> {
+        &self.bucket
+    }
+
+    /// The server to connect to.
+    #[must_use]
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Whether it must be signed with the session credentials of an S3 Express bucket rather than the caller's own.
+    #[must_use]
+    pub fn needs_session(&self) -> bool {
+        matches!(self.scheme, Some(Scheme::Express { .. }))
+    }
+
+    /// The request for one key, part or range, signed for `now` unless the serializer is anonymous.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] when something is missing that the operation needs, or a header cannot be sent;
+    /// [`ErrorKind::Credentials`] when there is no identity, or not one that the bucket takes.
+    pub fn stamp(
+        &self,
+        stamp: &Stamp<'_>,
+        identity: Option<&Identity>,
+        now: SystemTime,
+    ) -> Result<SignedRequest, Error> {
+        self.try_stamp(stamp, identity, now)
+            .map_err(|error| error.in_operation(self.operation.name()).in_object(Arc::clone(&self.bucket), stamp.key))
+    }
+
+    fn try_stamp(
+        &self,
+        stamp: &Stamp<'_>,
+        identity: Option<&Identity>,
+        now: SystemTime,
+    ) -> Result<SignedRequest, Error> {
+        let mut url = String::with_capacity(self.base.len() + self.path.0.len() + stamp.key.len() * 2 + 160);
+        url.push_str(&self.base);
+        self.push_target(&mut url, stamp)?;
+        let mut headers = self.stamped_headers(stamp)?;
+        if let Some(scheme) = &self.scheme {
+            let identity = identity.ok_or_else(|| {
+                Error::new(ErrorKind::Credentials, "the request must be signed, and there is no identity")
+            })?;
+            if matches!(scheme, Scheme::Express { .. }) != identity.is_session() {
+                let why = if identity.is_session() {
+                    "session credentials are for S3 Express buckets only"
+                } else {
+                    "an S3 Express bucket takes session credentials only"
+                };
+                return Err(Error::new(ErrorKind::Credentials, why));
+            }
+            let unsigned = sign::Unsigned {
+                method: self.operation.method(),
+                url: &url,
+                headers: &headers,
+                payload: stamp.payload,
+            };
+            let signature = sign::headers(&unsigned, scheme, identity, now)?;
+            headers.extend(signature);
+        } else if let Payload::UnsignedTrailer { .. } = stamp.payload {
+            // Without a signature too: the store learns from it that a trailer follows.
+            headers.push((Cow::Borrowed("x-amz-content-sha256"), "STREAMING-UNSIGNED-PAYLOAD-TRAILER".to_owned()));
+        }
+        let target = url.split_off(self.base.len());
+        Ok(SignedRequest { method: self.operation.method(), target, host: self.authority.clone(), headers })
+    }
+
+    fn push_target(&self, url: &mut String, stamp: &Stamp<'_>) -> Result<(), Error> {
+        let missing = |what: &str| Error::new(ErrorKind::InvalidArgument, format!("{what} is missing"));
+        url.push_str(&self.path.0);
+        if self.operation.has_key() {
+            if stamp.key.is_empty() {
+                return Err(missing("the key"));
+            }
+            encode::push_path(url, stamp.key);
+        }
+        url.push_str(&self.path.1);
+        let mut separator = '?';
+        for part in &self.query {
+            if *part == QueryPart::PartNumberMarker && stamp.part_number.is_none() {
+                continue;
+            }
+            url.push(separator);
+            separator = '&';
+            let number = || stamp.part_number.ok_or_else(|| missing("the part number"));
+            match part {
+                QueryPart::Fixed(part) => url.push_str(part),
+                QueryPart::PartNumber => {
+                    url.push_str("partNumber=");
+                    url.push_str(&number()?.to_string());
+                }
+                QueryPart::PartNumberMarker => {
+                    url.push_str("part-number-marker=");
+                    url.push_str(&number()?.to_string());
+                }
+                QueryPart::UploadId => {
+                    url.push_str("uploadId=");
+                    encode::push_query(url, stamp.upload_id.ok_or_else(|| missing("the upload id"))?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn stamped_headers(&self, stamp: &Stamp<'_>) -> Result<Vec<(Cow<'static, str>, String)>, Error> {
+        let mut headers = Headers(Vec::with_capacity(self.headers.len() + 12));
+        headers.0.extend_from_slice(&self.headers);
+        let operation = self.operation;
+        if let Some(range) = stamp.range {
+            headers.set("range", range.header());
+        }
+        if let Some(etag) = stamp.if_match {
+            headers.set("if-match", etag.to_owned());
+        }
+        if let Some(checksum) = stamp.checksum {
+            headers.set(checksum.algorithm().header(), checksum.to_base64());
+            if operation != Operation::CompleteMultipartUpload {
+                headers.set("x-amz-sdk-checksum-algorithm", checksum.algorithm().name().to_owned());
+            }
+        }
+        if let Some((algorithm, kind)) = stamp.multipart_checksum {
+            if operation == Operation::CreateMultipartUpload {
+                headers.set("x-amz-checksum-algorithm", algorithm.name().to_owned());
+            }
+            // A composite checksum is what S3 makes when nothing is said; stores that know no types need not read of them.
+            if kind == ChecksumKind::FullObject {
+                headers.set("x-amz-checksum-type", kind.name().to_owned());
+            }
+        }
+        if let Some(size) = stamp.object_size {
+            headers.set("x-amz-mp-object-size", size.to_string());
+        }
+        for (name, value) in &stamp.headers {
+            headers.set(name.clone(), value.clone().into_owned());
+        }
+        if operation.has_body() {
+            self.payload_headers(stamp.payload, &mut headers);
+        } else {
+            if stamp.payload != Payload::None {
+                return Err(Error::new(ErrorKind::InvalidArgument, "the operation takes no body"));
+            }
+            if operation == Operation::CreateMultipartUpload {
+                headers.set("content-length", "0".to_owned());
+            }
+        }
+        Ok(headers.0)
+    }
+
+    fn payload_headers(&self, payload: Payload, headers: &mut Headers) {
+        match payload {
+            Payload::None => headers.set("content-length", "0".to_owned()),
+            Payload::Unsigned { content_length } => headers.set("content-length", content_length.to_string()),
+            Payload::UnsignedTrailer { decoded_length, algorithm } => {
+                let length = chunked::encoded_length(decoded_length, algorithm);
+                headers.set("content-length", length.to_string());
+                let encoding = match headers.get("content-encoding") {
+                    Some(of_the_caller) => format!("{of_the_caller},aws-chunked"),
+                    None => "aws-chunked".to_owned(),
+                };
+                headers.set("content-encoding", encoding);
+                headers.set("x-amz-decoded-content-length", decoded_length.to_string());
+                headers.set("x-amz-sdk-checksum-algorithm", algorithm.name().to_owned());
+                headers.set("x-amz-trailer", algorithm.header().to_owned());
+            }
+        }
+    }
+}
+
+/// Headers, each name once.
+struct Headers(Vec<(Cow<'static, str>, String)>);
+
+impl Headers {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    fn set(&mut self, name: impl Into<Cow<'static, str>>, value: String) {
+        let name = name.into();
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, old)) => *old = value,
+            None => self.0.push((name, value)),
+        }
+    }
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Template")
+            .field("operation", &self.operation)
+            .field("bucket", &self.bucket)
+            .field("origin", &self.origin)
+            .field("path", &self.path)
+            .field("query", &self.query)
+            .field("headers", &Shown(&self.headers))
+            .field("scheme", &self.scheme)
+            .finish()
+    }
+}

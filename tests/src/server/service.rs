@@ -1,0 +1,269 @@
+//! One request from its headers to its answer: logging, faults, latency, signatures, the operation, and what befalls the answer.
+//!
+//! Nothing here knows what an operation does. Dropping the future (the client went away, the server stops) is safe at any await:
+//! guards take the request off the counters.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use s3s::access::{S3Access, S3AccessContext};
+use s3s::auth::{S3Auth, SecretKey};
+use s3s::service::S3Service;
+use s3s::{Body, S3Result, StdError, s3_error};
+
+use crate::backend::sessions::Sessions;
+use crate::faults::{Action, FaultTable};
+use crate::request::{Op, RequestInfo};
+use crate::stats::{Recorder, RequestGuard};
+
+use super::body::{AnswerBody, BodyFault, RequestBody, drain_within};
+use super::io::Control;
+use super::resign::{express_access_key, resign};
+
+/// How long an early answer waits for the client to finish its body.
+const DRAIN_LIMIT: Duration = Duration::from_secs(30);
+
+/// The credentials clients must use.
+#[derive(Clone, Debug)]
+pub(crate) struct Keys {
+    pub(crate) access_key: String,
+    pub(crate) secret_key: String,
+    pub(crate) region: &'static str,
+    /// Whether signatures are checked.
+    pub(crate) checked: bool,
+}
+
+/// What all requests of a server share.
+pub(crate) struct Service {
+    pub(crate) s3: S3Service,
+    pub(crate) keys: Keys,
+    pub(crate) domain: Option<String>,
+    pub(crate) recorder: Arc<Recorder>,
+    pub(crate) faults: Arc<FaultTable>,
+    pub(crate) sessions: Arc<Sessions>,
+    /// Nanoseconds.
+    pub(crate) latency: AtomicU64,
+}
+
+/// Told by [`Gatekeeper`] that a request's signature was right.
+#[derive(Clone, Debug, Default)]
+struct Admitted(Arc<AtomicBool>);
+
+/// How the answer shall be changed.
+#[derive(Default)]
+struct Changes {
+    headers: Vec<(&'static str, Option<&'static str>)>,
+    body: Option<Action>,
+}
+
+impl Service {
+    /// Answers one request; an error closes its connection.
+    pub(crate) async fn answer(
+        self: Arc<Self>,
+        control: Arc<Control>,
+        request: Request<Incoming>,
+    ) -> Result<Response<AnswerBody>, StdError> {
+        let (parts, incoming) = request.into_parts();
+        let info = RequestInfo::of(&parts, self.domain.as_deref());
+        let plan = self.faults.plan(&info);
+        let expects_continue = info.headers.contains_key("expect");
+        let op = info.op;
+        let guard = self.recorder.request(control.id, info);
+        let body = RequestBody::new(incoming, self.recorder.clone());
+        let mut changes = Changes::default();
+        for action in plan {
+            match action {
+                Action::Delay(delay) => tokio::time::sleep(delay).await,
+                Action::Call(hook) => hook(),
+                Action::Hold(gate) => gate.pass().await,
+                Action::SetHeader(name, value) => changes.headers.push((name, Some(value))),
+                Action::RemoveHeader(name) => changes.headers.push((name, None)),
+                Action::Status(status, code) => {
+                    drain_within(body, DRAIN_LIMIT).await;
+                    return Ok(canned(status, code, BodyFault::None, control, guard));
+                }
+                Action::OkWithError(code) => {
+                    drain_within(body, DRAIN_LIMIT).await;
+                    return Ok(canned(200, code, BodyFault::None, control, guard));
+                }
+                Action::DropTrailerSupport => {
+                    drain_within(body, DRAIN_LIMIT).await;
+                    return Ok(canned(400, "InvalidRequest", BodyFault::None, control, guard));
+                }
+                Action::StatusBeforeBody(status, code) => {
+                    let mut response = canned(status, code, BodyFault::None, control, guard);
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                    return Ok(response);
+                }
+                Action::Reset => {
+                    control.reset();
+                    return Err("reset as a fault rule asks".into());
+                }
+                Action::Stall(None) => std::future::pending().await,
+                Action::Stall(Some(limit)) => {
+                    tokio::time::sleep(limit).await;
+                    return Err("closed without an answer as a fault rule asks".into());
+                }
+                Action::ResetAnswer
+                | Action::StallAnswer
+                | Action::ResetAfterBytes(_)
+                | Action::StallAfterBytes(_)
+                | Action::CorruptBody
+                | Action::TruncateBody => changes.body = Some(action),
+            }
+        }
+        let admitted = Admitted::default();
+        let response = self.carry_out(op, parts, body.clone(), admitted.clone()).await?;
+        // Reading a body that nobody has asked for would tell an `Expect: 100-continue` client to send it.
+        if !body.is_end_stream() && (body.touched() || !expects_continue) {
+            drain_within(body, DRAIN_LIMIT).await;
+        }
+        if response.status() == StatusCode::FORBIDDEN && !admitted.0.load(Ordering::Acquire) {
+            self.recorder.auth_failure();
+        }
+        let latency = self.latency.load(Ordering::Acquire);
+        if latency > 0 {
+            tokio::time::sleep(Duration::from_nanos(latency)).await;
+        }
+        finish(response, changes, control, guard).await
+    }
+
+    async fn carry_out(
+        &self,
+        op: Op,
+        mut parts: http::request::Parts,
+        body: RequestBody,
+        admitted: Admitted,
+    ) -> Result<Response<Body>, StdError> {
+        if !self.keys.checked || self.is_express(op, &parts) {
+            resign(&mut parts, &self.keys.access_key, &self.keys.secret_key, self.keys.region);
+        }
+        parts.extensions.insert(admitted);
+        let is_head = parts.method == Method::HEAD;
+        let request = Request::from_parts(parts, Body::http_body(body));
+        let mut response = self.s3.call(request).await.map_err(StdError::from)?;
+        // `s3s` answers a ranged HEAD with 200.
+        if is_head && response.status() == StatusCode::OK && response.headers().contains_key(CONTENT_RANGE) {
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        }
+        Ok(response)
+    }
+
+    /// Whether this is a request of S3 Express that its session (or, for CreateSession, its access key) admits.
+    fn is_express(&self, op: Op, parts: &http::request::Parts) -> bool {
+        let Some(access_key) = express_access_key(parts) else {
+            return false;
+        };
+        if op == Op::CreateSession {
+            return access_key == self.keys.access_key;
+        }
+        let token = parts.headers.get("x-amz-s3session-token").and_then(|token| token.to_str().ok());
+        token.is_some_and(|token| self.sessions.holds(token, &access_key))
+    }
+}
+
+/// Changes an answer as the fault rules ask and sends it on its way.
+async fn finish(
+    response: Response<Body>,
+    changes: Changes,
+    control: Arc<Control>,
+    guard: RequestGuard,
+) -> Result<Response<AnswerBody>, StdError> {
+    let (mut parts, body) = response.into_parts();
+    let len = content_length(&parts.headers).or(body.size_hint().exact()).unwrap_or(0);
+    let fault = match changes.body {
+        Some(Action::ResetAnswer) => {
+            control.reset();
+            return Err("reset instead of an answer as a fault rule asks".into());
+        }
+        Some(Action::StallAnswer) => std::future::pending().await,
+        Some(Action::ResetAfterBytes(bytes)) if bytes < len => BodyFault::CloseAfter(bytes),
+        Some(Action::StallAfterBytes(bytes)) if bytes < len => BodyFault::StallAfter(bytes),
+        Some(Action::CorruptBody) if len > 0 => BodyFault::FlipAt(len / 2),
+        Some(Action::TruncateBody) if len > 0 => {
+            parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(len / 2));
+            BodyFault::EndAfter(len / 2)
+        }
+        _ => BodyFault::None,
+    };
+    stamp(&mut parts.headers, guard.sequence());
+    for (name, value) in changes.headers {
+        match value {
+            Some(value) => {
+                parts.headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+            }
+            None => {
+                parts.headers.remove(name);
+            }
+        }
+    }
+    guard.answered(parts.status.as_u16());
+    Ok(Response::from_parts(parts, AnswerBody::new(body, fault, control, guard)))
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// The ids by which S3 names each answer.
+fn stamp(headers: &mut HeaderMap, sequence: u64) {
+    for (name, prefix) in [("x-amz-request-id", "REQUEST"), ("x-amz-id-2", "HOST")] {
+        let value = HeaderValue::from_str(&format!("{prefix}{sequence:012}")).expect("plain ASCII");
+        headers.insert(HeaderName::from_static(name), value);
+    }
+}
+
+/// An error answer that no operation gave.
+fn canned(
+    status: u16,
+    code: &str,
+    fault: BodyFault,
+    control: Arc<Control>,
+    guard: RequestGuard,
+) -> Response<AnswerBody> {
+    let sequence = guard.sequence();
+    let xml = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>Injected by a fault rule.</Message>\
+         <RequestId>REQUEST{sequence:012}</RequestId><HostId>HOST{sequence:012}</HostId></Error>"
+    );
+    guard.answered(status);
+    let body = AnswerBody::new(Body::from(Bytes::from(xml)), fault, control, guard);
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(status).expect("a fault rule names a valid status");
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+    stamp(response.headers_mut(), sequence);
+    response
+}
+
+/// Knows the one pair of keys, and tells requests with a right signature from the others.
+pub(crate) struct Gatekeeper(pub(crate) Keys);
+
+#[async_trait::async_trait]
+impl S3Auth for Gatekeeper {
+    async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
+        if access_key == self.0.access_key {
+            Ok(SecretKey::from(self.0.secret_key.clone()))
+        } else {
+            Err(s3_error!(InvalidAccessKeyId, "The AWS Access Key Id you provided does not exist in our records."))
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl S3Access for Gatekeeper {
+    async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
+        if cx.credentials().is_none() {
+            return Err(s3_error!(AccessDenied, "Access Denied"));
+        }
+        if let Some(Admitted(admitted)) = cx.extensions_mut().get::<Admitted>() {
+            admitted.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+}
