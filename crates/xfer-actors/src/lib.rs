@@ -60,7 +60,7 @@ pub use crate::lane::{Lanes, on_lane};
 pub use crate::ledger::{Observer, Transfer};
 pub use crate::os::{OsUtils, SystemFiles};
 pub use crate::scheduler::{AttemptEnded, BudgetFreed, EnqueueJobs, PartScheduler};
-pub use crate::settings::Settings;
+pub use crate::settings::{Settings, Tuning};
 pub use crate::source::UploadSource;
 pub use crate::system::{Role, XferSystem};
 pub use crate::target::DownloadTarget;

@@ -55,6 +55,17 @@ impl Default for Settings {
     }
 }
 
+/// What one transfer has of its own; where nothing is said, the system's [`Settings`] hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tuning {
+    /// Part size in bytes.
+    pub part_size: Option<u64>,
+    /// Largest object in bytes that is uploaded with one request.
+    pub multipart_threshold: Option<u64>,
+    /// Most parts of the transfer under way at once.
+    pub max_requests: Option<usize>,
+}
+
 impl Settings {
     /// Between which numbers of requests the controller works.
     pub(crate) fn bounds(&self) -> Bounds {

@@ -30,7 +30,7 @@ use crate::fault::Crash;
 use crate::lane::Lanes;
 use crate::ledger::{Ledger, Observer, Transfer};
 use crate::scheduler::PartScheduler;
-use crate::settings::Settings;
+use crate::settings::{Settings, Tuning};
 use crate::source::Source;
 use crate::supervise::{ArbiterPool, ChildExit, ChildSpec, Family, start_supervised};
 use crate::target::Target;
@@ -173,12 +173,17 @@ impl XferSystem {
     /// # Errors
     /// [`ShutDown`](ErrorKind::ShutDown) when the system is closed, [`TooLarge`](ErrorKind::TooLarge) for a source that no object can
     /// hold. The observer is told nothing then.
-    pub fn submit(&self, call: &Arc<Call>, observer: Box<dyn Observer>) -> Result<Arc<Transfer>, Error> {
+    pub fn submit(
+        &self,
+        call: &Arc<Call>,
+        tuning: &Tuning,
+        observer: Box<dyn Observer>,
+    ) -> Result<Arc<Transfer>, Error> {
         if let Some(error) = &*self.inner.closed.lock() {
             return Err(error.clone());
         }
         let ledger = &self.inner.ledger;
-        let machine = machine_for(call, &ledger.settings)
+        let machine = machine_for(call, &ledger.settings, tuning)
             .map_err(|error| error.in_object(Arc::clone(call.bucket()), Arc::clone(call.key())))?;
         let transfer = Arc::new(Transfer::new(Arc::clone(call), machine, observer));
         ledger.enter(Arc::clone(&transfer));
@@ -309,8 +314,11 @@ enum Home {
 }
 
 /// The machine of a call.
-fn machine_for(call: &Call, settings: &Settings) -> Result<Machine, Error> {
-    let window = settings.max_connections.saturating_mul(2).clamp(8, 256);
+fn machine_for(call: &Call, settings: &Settings, tuning: &Tuning) -> Result<Machine, Error> {
+    let most = tuning.max_requests.unwrap_or(usize::MAX).max(1);
+    let window = settings.max_connections.saturating_mul(2).clamp(8, 256).min(most);
+    let memory_window = settings.memory_window().min(most);
+    let part_size = tuning.part_size.unwrap_or(settings.part_size);
     Ok(match call.kind() {
         CallKind::Upload => {
             let source = call.source()?;
@@ -318,9 +326,9 @@ fn machine_for(call: &Call, settings: &Settings) -> Result<Machine, Error> {
             let spec = UploadSpec {
                 length: Source::length(source),
                 rereadable,
-                part_size: settings.part_size,
-                threshold: settings.multipart_threshold,
-                window: if rereadable { window } else { settings.memory_window() },
+                part_size,
+                threshold: tuning.multipart_threshold.unwrap_or(settings.multipart_threshold),
+                window: if rereadable { window } else { memory_window },
                 checksum: call.checksum.clone(),
             };
             UploadMachine::new(spec)?.into()
@@ -328,8 +336,8 @@ fn machine_for(call: &Call, settings: &Settings) -> Result<Machine, Error> {
         CallKind::Download => {
             let ordered = call.target().is_ok_and(Target::is_ordered);
             let spec = DownloadSpec {
-                part_size: settings.part_size,
-                window: if ordered { settings.memory_window() } else { window },
+                part_size,
+                window: if ordered { memory_window } else { window },
                 ordered,
                 validate: call.validates(),
             };

@@ -11,6 +11,8 @@ use crc_fast::CrcAlgorithm;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
+use crate::combine;
+
 /// A checksum algorithm of the S3 API.
 ///
 /// ```
@@ -241,11 +243,16 @@ impl Checksum {
     /// ```
     #[must_use]
     pub fn then(&self, next: &Checksum, length: u64) -> Option<Checksum> {
-        let crc = self.algorithm.crc()?;
+        let polynomial = match self.algorithm {
+            Algorithm::Crc32 => &combine::CRC32,
+            Algorithm::Crc32c => &combine::CRC32C,
+            Algorithm::Crc64Nvme => &combine::CRC64NVME,
+            _ => return None,
+        };
         if self.algorithm != next.algorithm {
             return None;
         }
-        let combined = crc_fast::checksum_combine(crc, self.as_u64(), next.as_u64(), length);
+        let combined = polynomial.combine(self.as_u64(), next.as_u64(), length);
         Some(Checksum::from_u64(self.algorithm, combined))
     }
 
@@ -345,3 +352,6 @@ impl fmt::Debug for Hasher {
         f.debug_struct("Hasher").field("algorithm", &self.algorithm).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,7 +41,7 @@ pub struct DownloadSpec {
 /// use xfer_core::checksum::{Algorithm, Checksum};
 /// use xfer_core::download::choose_checksum;
 /// use xfer_core::job::ObjectFacts;
-/// let checksums = vec![Checksum::of(Algorithm::Sha256, b"…")];
+/// let checksums = vec![Checksum::of(Algorithm::Sha256, b"...")];
 /// let facts = ObjectFacts { size: 100, start: 0, etag: None, version_id: None, checksums };
 /// assert_eq!(choose_checksum(&facts, 100, true), Some(Algorithm::Sha256));
 /// assert_eq!(choose_checksum(&facts, 10, true), None);
@@ -192,9 +192,7 @@ impl DownloadMachine {
     fn done(&mut self, asked: Asked, reply: Reply, out: &mut Vec<Effect>) {
         let landed = match (asked, reply) {
             (Asked::Discover, Reply::RangeLanded { length, checksum }) => match &self.found {
-                Some(found) => {
-                    Some((0, first_part_length(found.plan.size(), self.spec.part_size), length, checksum))
-                }
+                Some(found) => Some((0, first_part_length(found.plan.size(), self.spec.part_size), length, checksum)),
                 None => {
                     let error = Error::internal("an object was landed before anything was known of it");
                     return self.ledger.fail(error, Origin::Job, out);

@@ -89,3 +89,6 @@ impl fmt::Display for PartNumber {
         write!(f, "{}", self.0)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,3 +39,7 @@ mod ledger;
 mod runs;
 pub mod disk;
 pub mod salvage;
+pub mod units;
+pub mod throughput;
+pub mod transfer_config;
+mod combine;

@@ -67,3 +67,6 @@ impl TransferOutcome {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

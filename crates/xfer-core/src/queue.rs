@@ -15,14 +15,14 @@ use crate::job::Job;
 mod pool;
 use pool::Pool;
 
-/// How many entries may overtake one that did not fit, before everything but finishing work waits for it. Large enough to keep the
+/// How many entries may overtake one that did not fit, before everything of a lower turn waits for it. Large enough to keep the
 /// slots filled while a large part waits for memory, small enough that it is served within a few round trips.
 pub const PATIENCE: u32 = 64;
 
 /// What kind of work a job is, as far as its turn is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
-    /// What opens and ends a transfer of many parts: short, and others wait for it. Always first.
+    /// What opens and ends a transfer of many parts, and what gives held memory back. Others wait for it: always first.
     Finishing,
     /// A request that is a transfer of its own, or the first of one.
     Small,
@@ -42,6 +42,18 @@ impl Class {
             | Job::DiscardTarget => Class::Finishing,
             Job::PutObject { .. } | Job::Discover { .. } | Job::DeleteObject => Class::Small,
             Job::ReadPart { .. } | Job::UploadPart { .. } | Job::FetchRange { .. } => Class::Bulk,
+        }
+    }
+
+    /// The class of a job that sends bytes which [`Job::ReadPart`] keeps in memory.
+    ///
+    /// Such a job frees memory and needs none: it is finishing work, and its entry has `memory: 0`. Were it to wait its turn behind jobs that
+    /// wait for that memory, all would wait forever. It does not get more than its share by that, since the reading had its turn.
+    #[must_use]
+    pub fn of_kept(job: &Job) -> Class {
+        match job {
+            Job::PutObject { .. } | Job::UploadPart { .. } => Class::Finishing,
+            _ => Class::of(job),
         }
     }
 
@@ -112,27 +124,42 @@ impl FairQueue {
     /// `fits` is asked about three entries at the most, and no more once it has said yes: it may take permits when it does. Call
     /// [`on_dispatched`](FairQueue::on_dispatched) for the entry when it runs.
     pub fn pop_fitting(&mut self, mut fits: impl FnMut(&Entry) -> bool) -> Option<Entry> {
-        if let Some(entry) = self.try_class(Class::Finishing, &mut fits) {
-            return Some(entry);
+        let mut refused = [false; 3];
+        for class in self.order() {
+            if let Some(entry) = self.try_class(class, &mut fits) {
+                for (overtaken, refused) in self.overtaken.iter_mut().zip(refused) {
+                    *overtaken += u32::from(refused);
+                }
+                return Some(entry);
+            }
+            if self.waits(class) {
+                if self.overtaken[class.index()] >= PATIENCE {
+                    return None;
+                }
+                refused[class.index()] = true;
+            }
         }
-        let waits_too_long = |class: &Class| {
-            self.overtaken[class.index()] >= PATIENCE && self.rings[class.index()].peek(*class).is_some()
-        };
-        if let Some(class) = [Class::Small, Class::Bulk].into_iter().find(waits_too_long) {
-            return self.try_class(class, &mut fits);
-        }
+        None
+    }
+
+    /// The order in which the classes are tried now.
+    fn order(&self) -> [Class; 3] {
+        let overdue = |class: Class| self.overtaken[class.index()] >= PATIENCE && self.waits(class);
         let (small, bulk) = (self.held[Class::Small.index()], self.held[Class::Bulk.index()]);
-        let small_first = small < bulk || (small == bulk && !self.small_was_last);
-        let order = if small_first { [Class::Small, Class::Bulk] } else { [Class::Bulk, Class::Small] };
-        let refused_first = self.rings[order[0].index()].peek(order[0]).is_some();
-        if let Some(entry) = self.try_class(order[0], &mut fits) {
-            return Some(entry);
+        let small_first = match (overdue(Class::Small), overdue(Class::Bulk)) {
+            (true, _) => true,
+            (false, true) => false,
+            (false, false) => small < bulk || (small == bulk && !self.small_was_last),
+        };
+        if small_first {
+            [Class::Finishing, Class::Small, Class::Bulk]
+        } else {
+            [Class::Finishing, Class::Bulk, Class::Small]
         }
-        let entry = self.try_class(order[1], &mut fits)?;
-        if refused_first {
-            self.overtaken[order[0].index()] += 1;
-        }
-        Some(entry)
+    }
+
+    fn waits(&self, class: Class) -> bool {
+        self.rings[class.index()].turn != NONE
     }
 
     fn try_class(&mut self, class: Class, fits: &mut impl FnMut(&Entry) -> bool) -> Option<Entry> {
@@ -143,7 +170,9 @@ impl FairQueue {
         }
         ring.pop();
         self.overtaken[class.index()] = 0;
-        self.small_was_last = class == Class::Small;
+        if class != Class::Finishing {
+            self.small_was_last = class == Class::Small;
+        }
         Some(entry)
     }
 

@@ -55,3 +55,6 @@ impl fmt::Display for ByteRange {
         write!(f, "{}..{}", self.start, self.end)
     }
 }
+
+#[cfg(test)]
+mod tests;

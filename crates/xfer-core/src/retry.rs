@@ -145,13 +145,7 @@ pub struct RetryState {
 
 impl RetryState {
     /// An attempt has failed; `draw` is a random number in `[0, 1)`.
-    pub fn on_failure(
-        &mut self,
-        policy: &RetryPolicy,
-        error: &Error,
-        draw: f64,
-        bucket: &mut RetryBucket,
-    ) -> Verdict {
+    pub fn on_failure(&mut self, policy: &RetryPolicy, error: &Error, draw: f64, bucket: &mut RetryBucket) -> Verdict {
         self.total = self.total.saturating_add(1);
         let class = error.retry_class();
         if self.total >= policy.max_total {

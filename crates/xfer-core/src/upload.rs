@@ -497,8 +497,9 @@ fn check_multipart_checksum(checksum: &UploadChecksum) -> Result<(), Error> {
     if algorithm.combines() {
         return Ok(());
     }
-    let message =
-        format!("{algorithm} cannot be the full-object checksum of a multipart upload; take a CRC, or a larger threshold");
+    let message = format!(
+        "{algorithm} cannot be the full-object checksum of a multipart upload; take a CRC, or a larger threshold"
+    );
     Err(Error::new(ErrorKind::InvalidArgument, message))
 }
 

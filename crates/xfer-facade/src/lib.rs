@@ -1,1 +1,54 @@
-//! facade
+//! xfer: a high-throughput S3 transfer manager.
+//!
+//! ```no_run
+//! use xfer_facade::{RequestSerializer, TransferManager, create_s3_client};
+//!
+//! # fn main() -> Result<(), xfer_facade::Error> {
+//! let client = create_s3_client("eu-central-1").build()?;
+//! let serializer = RequestSerializer::for_client(&client);
+//! let manager = TransferManager::new(client, serializer);
+//! let future = manager.upload("backup.tar", "my-bucket", "2026/backup.tar").start()?;
+//! let outcome = future.result(None)?;
+//! println!("{} bytes, verified: {}", outcome.bytes, outcome.verified);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The same from async code: `manager.upload(..).await?`, or `.start()?` and `.await` the future later. A [`TransferFuture`] can be
+//! cloned, awaited, asked with a timeout and cancelled from anywhere; [`Subscriber`]s are told of its life; [`Shutdown`] ends a manager
+//! in an orderly way. No actor is seen here; whoever wants them finds them in `xfer_actors`.
+
+mod callbacks;
+mod calls;
+mod client;
+mod detect;
+mod future;
+mod lock;
+mod manager;
+mod meta;
+mod serializer;
+mod stream;
+mod subscriber;
+
+pub use xfer_actors::transport::{ProxyPolicy, Verify};
+pub use xfer_actors::{DownloadTarget, OsUtils, SystemFiles, UploadSource};
+pub use xfer_core::args::{ArgValue, CallKind, ExtraArgs};
+pub use xfer_core::checksum::{Algorithm, Checksum, ChecksumKind};
+pub use xfer_core::error::{Error, ErrorKind, Place, RetryClass, ServiceAnswer};
+pub use xfer_core::id::{PartNumber, TransferId};
+pub use xfer_core::outcome::{TransferOutcome, Verified};
+pub use xfer_core::restart::{RestartMode, RestartPolicy};
+pub use xfer_core::retry::RetryPolicy;
+pub use xfer_core::transfer_config::TransferConfig;
+pub use xfer_core::units;
+pub use xfer_serializer::{EndpointConfig, Operation, RequestDict, SerializedRequest, SignatureVersion};
+
+pub use crate::calls::TransferCall;
+pub use crate::client::{S3Client, S3ClientBuilder, create_s3_client};
+pub use crate::future::TransferFuture;
+pub use crate::lock::{ProcessLock, acquire_process_lock};
+pub use crate::manager::{Shutdown, ShutdownPlan, TransferManager, TransferManagerBuilder};
+pub use crate::meta::{CallArgs, TransferMeta, TransferStatus, UserContext};
+pub use crate::serializer::RequestSerializer;
+pub use crate::stream::DownloadStream;
+pub use crate::subscriber::{Subscriber, TransferEvent, on_done_fn, on_progress_fn, on_queued_fn};

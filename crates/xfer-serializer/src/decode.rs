@@ -146,3 +146,6 @@ impl std::fmt::Debug for Answer<'_> {
 pub fn server_time(headers: &dyn Headers) -> Option<SystemTime> {
     DateTime::from_str(headers.header("date")?, Format::HttpDate).ok()?.try_into().ok()
 }
+
+#[cfg(test)]
+mod tests;

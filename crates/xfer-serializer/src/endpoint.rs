@@ -119,7 +119,9 @@ impl EndpointConfig {
         if uri.query().is_some() {
             return Err(bad("it has a query"));
         }
-        Ok(Some(url))
+        // The SDK's rules put a bucket right behind the path, without a slash between them.
+        let slash = if uri.path().ends_with('/') { "" } else { "/" };
+        Ok(Some(format!("{url}{slash}")))
     }
 }
 

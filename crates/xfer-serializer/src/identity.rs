@@ -228,3 +228,6 @@ fn failed(looked: &str, error: CredentialsError) -> Error {
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 struct SharedError(Arc<CredentialsError>);
+
+#[cfg(test)]
+mod tests;

@@ -84,3 +84,6 @@ fn defect(error: impl std::error::Error + Send + Sync + 'static) -> Error {
 fn unfit(error: aws_sigv4::http_request::SigningError) -> Error {
     Error::new(ErrorKind::InvalidArgument, "the request cannot be signed").with_source(error)
 }
+
+#[cfg(test)]
+mod tests;

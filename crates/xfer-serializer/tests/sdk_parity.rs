@@ -223,7 +223,7 @@ fn places() -> impl Strategy<Value = Place> {
         2 => of("photos", |endpoint| endpoint.endpoint_url = Some("http://127.0.0.1:9000".to_owned())),
         1 => of("photos", |endpoint| endpoint.endpoint_url = Some("https://store.example.com".to_owned())),
         1 => of("photos", |endpoint| {
-            endpoint.endpoint_url = Some("http://store.example.com:8080/base".to_owned());
+            endpoint.endpoint_url = Some("http://store.example.com:8080/base/".to_owned());
             endpoint.path_style = true;
         }),
         1 => of(ACCESS_POINT, |_| ()),
@@ -389,7 +389,7 @@ fn unsigned() -> Option<PayloadSigningOverride> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn put_object(place in places(), key in keys(), call in calls(), length in 0_usize..99) {

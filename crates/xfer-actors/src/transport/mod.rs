@@ -15,6 +15,20 @@
 //!   reused;
 //! - an open connection is counted in [`SharedTransport::open_connections`] from connect to close, whatever happens between.
 //!
+//! Why not hyper: measured beside it (2 GiB in 8 MiB parts over 8 connections on one core, 256 KiB buffers, checksum and file
+//! included; hyper 1 with exact read buffers, vectored writes and a plain rustls stream), CPU seconds a GiB, against a bare loop of
+//! blocking sockets:
+//!
+//! | | bare loop | this module | hyper |
+//! |---|---|---|---|
+//! | download | 0.47 | 0.43 | 0.43 |
+//! | upload | 0.31 | 0.32 | 0.33 |
+//! | download, TLS | 0.55 | 0.50 | 0.75 |
+//! | upload, TLS | 0.37 | 0.37 | 0.41 |
+//!
+//! So on plain text hyper, tuned, would do as well; what S3 speaks is TLS, where records opened in place save a third of a download,
+//! and a stack that sees one decrypted stream cannot do that. Besides, a small request takes half the CPU outside the kernel here.
+//!
 //! ```no_run
 //! # use xfer_actors::transport::{Origin, Pool, SharedTransport, TransportConfig};
 //! # async fn f() -> Result<(), xfer_actors::transport::TransportError> {

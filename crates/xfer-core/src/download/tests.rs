@@ -27,8 +27,7 @@ struct Bench {
 
 impl Bench {
     fn start(spec: DownloadSpec) -> Bench {
-        let mut bench =
-            Bench { machine: DownloadMachine::new(spec), jobs: Vec::new(), withdrawn: 0, result: None };
+        let mut bench = Bench { machine: DownloadMachine::new(spec), jobs: Vec::new(), withdrawn: 0, result: None };
         bench.on(Event::Started);
         assert!(matches!(bench.jobs[..], [(_, Job::Discover { part_size: 100 })]));
         bench

@@ -110,11 +110,39 @@ fn what_does_not_fit_is_not_overtaken_forever() {
         queue.on_dispatched(entry.class);
         overtakers += 1;
     }
-    assert!(overtakers >= PATIENCE && overtakers <= PATIENCE + 2, "{overtakers} overtook it");
+    assert!((PATIENCE..=PATIENCE + 2).contains(&overtakers), "{overtakers} overtook it");
     queue.push(entry(901, 0, Class::Finishing));
     assert_eq!(queue.pop_fitting(small_ones_only).map(|e| e.transfer.0), Some(901));
     assert_eq!(queue.pop_fitting(|_| true).map(|e| e.memory), Some(1_000));
     assert!(queue.pop_fitting(small_ones_only).is_some());
+}
+
+#[test]
+fn what_frees_memory_is_not_kept_waiting_by_what_waits_for_memory() {
+    let put = Job::PutObject { length: 5 };
+    let part = Job::UploadPart {
+        upload_id: "id".into(),
+        number: crate::id::PartNumber::FIRST,
+        range: crate::range::ByteRange::new(0, 5),
+    };
+    assert_eq!([Class::of(&put), Class::of(&part)], [Class::Small, Class::Bulk]);
+    assert_eq!([Class::of_kept(&put), Class::of_kept(&part)], [Class::Finishing; 2]);
+    assert_eq!(Class::of_kept(&Job::DeleteObject), Class::Small);
+    let mut queue = FairQueue::new();
+    queue.push(Entry { memory: 10, ..entry(1, 0, Class::Bulk) });
+    queue.push(Entry { memory: 0, ..entry(2, 0, Class::of_kept(&part)) });
+    assert_eq!(queue.pop_fitting(|e| e.memory == 0).map(|e| e.transfer.0), Some(2));
+}
+
+#[test]
+fn finishing_work_that_does_not_fit_is_not_overtaken_forever_either() {
+    let mut queue = FairQueue::new();
+    queue.push(entry(1, 7, Class::Finishing));
+    (2..500).for_each(|transfer| queue.push(entry(transfer, 0, Class::Small)));
+    let overtakers = std::iter::from_fn(|| queue.pop_fitting(|e| e.job != JobId(7))).count();
+    assert_eq!(overtakers, PATIENCE as usize);
+    assert_eq!(queue.pop_fitting(|_| true).map(|e| e.job), Some(JobId(7)));
+    assert!(queue.pop_fitting(|_| true).is_some());
 }
 
 #[test]

@@ -4,9 +4,8 @@ use super::*;
 use crate::checksum::Algorithm;
 
 fn pieces(data: &[u8], size: usize, algorithm: Algorithm) -> Vec<(u32, u64, Option<Checksum>)> {
-    let piece = |(index, bytes): (usize, &[u8])| {
-        (index as u32, bytes.len() as u64, Some(Checksum::of(algorithm, bytes)))
-    };
+    let piece =
+        |(index, bytes): (usize, &[u8])| (index as u32, bytes.len() as u64, Some(Checksum::of(algorithm, bytes)));
     data.chunks(size).enumerate().map(piece).collect()
 }
 

@@ -121,7 +121,10 @@ fn a_small_file_is_one_request() {
         let stored = StoredObject { etag: Some("e".into()), version_id: Some("v".into()), sent, ..Default::default() };
         bench.done("PutObject", Reply::ObjectPut(stored));
         let outcome = bench.outcome();
-        assert_eq!((outcome.bytes, outcome.etag.as_deref(), outcome.version_id.as_deref()), (length, Some("e"), Some("v")));
+        assert_eq!(
+            (outcome.bytes, outcome.etag.as_deref(), outcome.version_id.as_deref()),
+            (length, Some("e"), Some("v"))
+        );
         assert_eq!(outcome.verified, Verified::FullObject(Algorithm::Crc32));
     }
 }
@@ -182,11 +185,7 @@ fn what_is_verified_is_said_truthfully() {
             StoredObject { checksum: Some(zeros(1)), ..Default::default() },
             Verified::EachPart(Algorithm::Crc32),
         ),
-        (
-            UploadChecksum::CallerGiven(zeros(16 * MIB)),
-            StoredObject::default(),
-            Verified::FullObject(Algorithm::Crc32),
-        ),
+        (UploadChecksum::CallerGiven(zeros(16 * MIB)), StoredObject::default(), Verified::FullObject(Algorithm::Crc32)),
         (
             UploadChecksum::CallerGiven(Checksum::of(Algorithm::Crc64Nvme, b"anything")),
             full,

@@ -86,7 +86,11 @@ fn check(world: &World) -> (usize, usize) {
     let (mut succeeded, mut failed) = (0, 0);
     for (id, transfer) in &world.transfers {
         let result = transfer.result.as_ref().unwrap();
-        if result.is_ok() { succeeded += 1 } else { failed += 1 }
+        if result.is_ok() {
+            succeeded += 1
+        } else {
+            failed += 1
+        }
         match &transfer.side {
             Side::Upload { length, .. } => {
                 if let Ok(outcome) = result {
@@ -105,10 +109,7 @@ fn check(world: &World) -> (usize, usize) {
                         world.assert_covered(*id);
                         assert!(!transfer.discarded);
                     }
-                    Err(error) => assert_eq!(
-                        error.kind() == ErrorKind::ChecksumMismatch,
-                        *corrupt && error.kind() == ErrorKind::ChecksumMismatch
-                    ),
+                    Err(error) => assert!(*corrupt || error.kind() != ErrorKind::ChecksumMismatch),
                 }
             }
             Side::Delete => {}
@@ -131,7 +132,7 @@ fn weather(failures: f64) -> Weather {
 #[test]
 fn every_transfer_ends_once_and_nothing_is_left_behind() {
     let (mut succeeded, mut failed) = (0, 0);
-    for seed in 0..120 {
+    for seed in 0..400 {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut weather = weather([0.0, 0.02, 0.1, 0.3][seed as usize % 4]);
         weather.limits.requests = random.usize(1..40);
@@ -148,7 +149,7 @@ fn every_transfer_ends_once_and_nothing_is_left_behind() {
         (succeeded, failed) = (succeeded + ok, failed + err);
     }
     // Both ways were tried often enough for the checks to mean something.
-    assert!(succeeded > 5_000 && failed > 1_000, "{succeeded} succeeded, {failed} failed");
+    assert!(succeeded > 15_000 && failed > 4_000, "{succeeded} succeeded, {failed} failed");
 }
 
 #[test]

@@ -9,50 +9,50 @@ use xfer_core::range::ByteRange;
 
 /// The checksum of the bytes of a range. No bytes are made up: a checksum that depends on where the range is does as well, and combines
 /// in one order only.
-pub fn checksum_of(range: ByteRange) -> Checksum {
+pub(crate) fn checksum_of(range: ByteRange) -> Checksum {
     Checksum::of(Algorithm::Crc64Nvme, &range.start.to_be_bytes())
 }
 
 /// The checksum of an object that consists of these ranges.
-pub fn checksum_of_all(ranges: &[ByteRange]) -> Option<Checksum> {
+pub(crate) fn checksum_of_all(ranges: &[ByteRange]) -> Option<Checksum> {
     let (first, rest) = ranges.split_first()?;
     rest.iter().try_fold(checksum_of(*first), |sum, range| sum.then(&checksum_of(*range), range.len()))
 }
 
 /// A multipart upload.
 #[derive(Debug, Default)]
-pub struct Upload {
-    pub transfer: u64,
+pub(crate) struct Upload {
+    pub(crate) transfer: u64,
     /// Whether the client was told of it. One whose answer was lost is nobody's to clean up but a lifecycle rule's.
-    pub told: bool,
-    pub parts: BTreeMap<u32, ByteRange>,
-    pub completed: bool,
-    pub aborted: bool,
+    pub(crate) told: bool,
+    pub(crate) parts: BTreeMap<u32, ByteRange>,
+    pub(crate) completed: bool,
+    pub(crate) aborted: bool,
     /// Parts that arrive although they were cut, so that one abort is not enough.
-    pub strays: u32,
+    pub(crate) strays: u32,
 }
 
 #[derive(Debug, Default)]
-pub struct Store {
-    pub uploads: HashMap<Arc<str>, Upload>,
-    pub objects: HashMap<u64, u64>,
+pub(crate) struct Store {
+    pub(crate) uploads: HashMap<Arc<str>, Upload>,
+    pub(crate) objects: HashMap<u64, u64>,
 }
 
 impl Store {
-    pub fn create(&mut self, transfer: u64, told: bool) -> Arc<str> {
+    pub(crate) fn create(&mut self, transfer: u64, told: bool) -> Arc<str> {
         let id: Arc<str> = format!("upload-{}", self.uploads.len()).into();
         self.uploads.insert(Arc::clone(&id), Upload { transfer, told, ..Upload::default() });
         id
     }
 
-    pub fn upload_part(&mut self, id: &str, number: u32, range: ByteRange) {
+    pub(crate) fn upload_part(&mut self, id: &str, number: u32, range: ByteRange) {
         let upload = self.uploads.get_mut(id).expect("the upload was created");
         assert!(!upload.completed, "no part comes after the completion");
         upload.parts.insert(number, range);
     }
 
     /// Completes an upload as S3 does: all parts, in order, large enough, and with the right checksum.
-    pub fn complete(&mut self, id: &str, parts: &[UploadedPart], size: u64, checksum: Option<&Checksum>) {
+    pub(crate) fn complete(&mut self, id: &str, parts: &[UploadedPart], size: u64, checksum: Option<&Checksum>) {
         let upload = self.uploads.get_mut(id).expect("the upload was created");
         assert!(!upload.aborted, "an upload that was aborted is not completed");
         let mut ranges = Vec::new();
@@ -72,7 +72,7 @@ impl Store {
     }
 
     /// Aborts an upload; whether it was gone already.
-    pub fn abort(&mut self, id: &str) -> bool {
+    pub(crate) fn abort(&mut self, id: &str) -> bool {
         let upload = self.uploads.get_mut(id).expect("the upload was created");
         if upload.completed || upload.aborted {
             return true;

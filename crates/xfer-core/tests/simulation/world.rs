@@ -22,28 +22,28 @@ use crate::store::{Store, checksum_of, checksum_of_all};
 
 /// How unkind the world is.
 #[derive(Clone, Copy, Debug)]
-pub struct Weather {
+pub(crate) struct Weather {
     /// The share of attempts that fail.
-    pub failures: f64,
+    pub(crate) failures: f64,
     /// The share of answers that come twice.
-    pub echoes: f64,
-    pub limits: Limits,
+    pub(crate) echoes: f64,
+    pub(crate) limits: Limits,
 }
 
 /// What a transfer has at its other end.
 #[derive(Debug)]
-pub enum Side {
+pub(crate) enum Side {
     Upload { length: u64, window: usize },
     Download { object: ObjectFacts, part_size: u64, window: usize, ordered: bool, corrupt: bool },
     Delete,
 }
 
 #[derive(Debug)]
-pub struct Transfer {
-    pub machine: Machine,
-    pub side: Side,
-    pub result: Option<Result<TransferOutcome, Error>>,
-    pub ended_at: Duration,
+pub(crate) struct Transfer {
+    pub(crate) machine: Machine,
+    pub(crate) side: Side,
+    pub(crate) result: Option<Result<TransferOutcome, Error>>,
+    pub(crate) ended_at: Duration,
     jobs: HashMap<JobId, Running>,
     /// Parts that were read and are kept until they are stored: memory by number.
     kept: BTreeMap<u32, u64>,
@@ -51,12 +51,14 @@ pub struct Transfer {
     read: u64,
     landed: Vec<ByteRange>,
     delivered: u64,
+    /// Memory of what waits for its turn at an in-order target, by where it ends.
+    waiting: BTreeMap<u64, u64>,
     marks: HashMap<u64, HighWater>,
-    pub counted: u64,
+    pub(crate) counted: u64,
     /// An abort that failed for good leaves an upload behind; nothing else may.
-    pub abort_failed: bool,
-    pub committed: bool,
-    pub discarded: bool,
+    pub(crate) abort_failed: bool,
+    pub(crate) committed: bool,
+    pub(crate) discarded: bool,
 }
 
 #[derive(Debug)]
@@ -67,6 +69,8 @@ struct Running {
     retry: RetryState,
     state: State,
     withdrawn: bool,
+    /// Memory that it goes on holding while it pauses, so that those behind it in the same object cannot take it and wait for it.
+    holds: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,11 +91,11 @@ enum Happening {
     Wake,
 }
 
-pub struct World {
-    pub store: Store,
-    pub transfers: HashMap<u64, Transfer>,
-    pub now: Duration,
-    pub most_requests: usize,
+pub(crate) struct World {
+    pub(crate) store: Store,
+    pub(crate) transfers: HashMap<u64, Transfer>,
+    pub(crate) now: Duration,
+    pub(crate) most_requests: usize,
     random: fastrand::Rng,
     weather: Weather,
     queue: FairQueue,
@@ -104,7 +108,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(seed: u64, weather: Weather) -> World {
+    pub(crate) fn new(seed: u64, weather: Weather) -> World {
         World {
             store: Store::default(),
             transfers: HashMap::new(),
@@ -122,7 +126,14 @@ impl World {
         }
     }
 
-    pub fn add(&mut self, id: u64, machine: impl Into<Machine>, side: Side, start: Duration, stop: Option<Duration>) {
+    pub(crate) fn add(
+        &mut self,
+        id: u64,
+        machine: impl Into<Machine>,
+        side: Side,
+        start: Duration,
+        stop: Option<Duration>,
+    ) {
         let transfer = Transfer {
             machine: machine.into(),
             side,
@@ -133,6 +144,7 @@ impl World {
             read: 0,
             landed: Vec::new(),
             delivered: 0,
+            waiting: BTreeMap::new(),
             marks: HashMap::new(),
             counted: 0,
             abort_failed: false,
@@ -161,7 +173,7 @@ impl World {
     }
 
     /// Goes on until nothing more happens, and looks at what is left.
-    pub fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         while let Some(Reverse((time, _, what))) = self.happenings.pop() {
             self.now = self.now.max(time);
             match what {
@@ -171,7 +183,7 @@ impl World {
                 Happening::End(id, job) => self.end(id, JobId(job)),
                 Happening::Again(id, job) => self.again(id, JobId(job)),
                 Happening::Delivered(id, bytes) => {
-                    self.transfers.get_mut(&id).expect("known").delivered = bytes;
+                    self.release_delivered(id, bytes);
                     self.echoing(id, Event::Delivered { bytes });
                 }
                 Happening::Wake => self.wake_at = None,
@@ -183,7 +195,7 @@ impl World {
         for (id, transfer) in &self.transfers {
             assert!(transfer.result.is_some(), "transfer {id} hangs: {transfer:?}");
             assert!(transfer.machine.is_finished() && transfer.machine.outstanding() == 0);
-            assert!(transfer.jobs.is_empty() && transfer.kept.is_empty());
+            assert!(transfer.jobs.is_empty() && transfer.kept.is_empty() && transfer.waiting.is_empty());
         }
     }
 
@@ -211,19 +223,26 @@ impl World {
 
     fn accept(&mut self, id: u64, job: JobId, what: Job) {
         let transfer = self.transfers.get_mut(&id).expect("known");
+        // What is kept was counted when it was read.
+        let kept = transfer.is_kept(&what);
+        let ordered = matches!(transfer.side, Side::Download { ordered: true, .. });
+        let buffer = if kept { 0 } else { 64 << 10 };
         let cost = match &what {
             Job::ReadPart { max, .. } => Cost { requests: 0, memory: *max, bytes: 0 },
             Job::CommitTarget | Job::DiscardTarget => Cost::default(),
-            Job::PutObject { length } => Cost { requests: 1, memory: 64 << 10, bytes: *length },
-            Job::UploadPart { number, range, .. } => {
-                let memory = if transfer.kept.contains_key(&number.get()) { 0 } else { 64 << 10 };
+            Job::PutObject { length } => Cost { requests: 1, memory: buffer, bytes: *length },
+            Job::UploadPart { range, .. } => Cost { requests: 1, memory: buffer, bytes: range.len() },
+            Job::Discover { part_size } => {
+                let memory = if ordered { part_size * 3 / 2 } else { buffer };
+                Cost { requests: 1, memory, bytes: *part_size }
+            }
+            Job::FetchRange { range, .. } => {
+                let memory = if ordered { range.len() } else { buffer };
                 Cost { requests: 1, memory, bytes: range.len() }
             }
-            Job::Discover { part_size } => Cost { requests: 1, memory: 64 << 10, bytes: *part_size },
-            Job::FetchRange { range, .. } => Cost { requests: 1, memory: 64 << 10, bytes: range.len() },
             _ => Cost { requests: 1, memory: 0, bytes: 0 },
         };
-        let class = Class::of(&what);
+        let class = if kept { Class::of_kept(&what) } else { Class::of(&what) };
         if let (Job::FetchRange { range, .. }, Side::Download { object, part_size, window, ordered, .. }) =
             (&what, &transfer.side)
         {
@@ -232,8 +251,8 @@ impl World {
             assert!(transfer.machine.outstanding() <= *window);
         }
         if let Side::Upload { window, .. } = &transfer.side {
-            let sent = transfer.jobs.values().chain(std::iter::once(&Running::new(&what, class, cost)));
-            let parts = sent.filter(|running| running.job.part().is_some() && !transfer.is_kept(&running.job)).count();
+            let jobs = transfer.jobs.values().map(|running| &running.job).chain(std::iter::once(&what));
+            let parts = jobs.filter(|job| job.part().is_some() && !transfer.is_kept(job)).count();
             assert!(parts + transfer.kept.len() <= *window, "the window of parts");
         }
         let before = transfer.jobs.insert(job, Running::new(&what, class, cost));
@@ -252,6 +271,7 @@ impl World {
         }
         for job in gone {
             let running = self.transfers.get_mut(&id).and_then(|t| t.jobs.remove(&job)).expect("it waits");
+            self.budget.give_back(&Cost { requests: 0, memory: running.holds, bytes: 0 });
             self.fail(id, job, &running.job, Error::new(ErrorKind::Cancelled, "withdrawn"));
         }
     }
@@ -261,7 +281,8 @@ impl World {
         assert!(transfer.jobs.is_empty(), "nothing is under way at the end");
         assert!(transfer.result.replace(result).is_none(), "a transfer ends once");
         transfer.ended_at = self.now;
-        for (_, memory) in std::mem::take(&mut transfer.kept) {
+        let waiting = std::mem::take(&mut transfer.waiting);
+        for memory in std::mem::take(&mut transfer.kept).into_values().chain(waiting.into_values()) {
             self.budget.give_back(&Cost { requests: 0, memory, bytes: 0 });
         }
     }
@@ -329,12 +350,24 @@ impl World {
         let transfer = self.transfers.get_mut(&id).expect("known");
         let mut running = transfer.jobs.remove(&job).expect("what runs is not taken away");
         assert_eq!(running.state, State::Running);
-        let keeps = matches!(running.job, Job::ReadPart { .. });
+        let ordered = matches!(transfer.side, Side::Download { ordered: true, .. });
         let cut = running.withdrawn && running.job.is_cuttable();
-        let result = self.attempt(id, &running, cut);
+        let result = self.attempt(id, job, &running, cut);
         self.queue.on_settled(running.class);
-        if !(keeps && result.is_ok()) {
+        // What was read or landed stays in memory until it is sent or delivered.
+        let keeps = matches!(running.job, Job::ReadPart { .. }) && result.is_ok();
+        let in_order = ordered && running.job.is_remote();
+        if keeps || in_order {
+            self.budget.give_back(&Cost { memory: 0, ..running.cost });
+            running.holds += running.cost.memory;
+            running.cost.memory = 0;
+        } else {
             self.budget.give_back(&running.cost);
+        }
+        if in_order && result.is_ok() {
+            let transfer = self.transfers.get_mut(&id).expect("known");
+            let Some(range) = transfer.landed.last() else { panic!("it has just landed") };
+            *transfer.waiting.entry(range.end).or_default() += running.holds;
         }
         let error = match result {
             Ok(reply) => {
@@ -348,15 +381,26 @@ impl World {
         match verdict {
             Verdict::RetryAfter(pause) if !running.withdrawn => {
                 running.state = State::Pausing;
+                if in_order {
+                    running.class = Class::Finishing;
+                }
                 self.transfers.get_mut(&id).expect("known").jobs.insert(job, running);
                 self.at(self.now + pause, Happening::Again(id, job.0));
             }
-            _ => self.fail(id, job, &running.job, error.after_attempts(running.retry.attempts())),
+            _ => {
+                self.budget.give_back(&Cost { requests: 0, memory: running.holds, bytes: 0 });
+                self.fail(id, job, &running.job, error.after_attempts(running.retry.attempts()));
+            }
         }
     }
 
     fn fail(&mut self, id: u64, job: JobId, what: &Job, error: Error) {
         self.settle_part(id, what);
+        if let Job::UploadPart { upload_id, .. } = what
+            && self.chance(0.3)
+        {
+            self.store.uploads.get_mut(upload_id).expect("created").strays = 1;
+        }
         if matches!(what, Job::AbortUpload { .. }) {
             self.transfers.get_mut(&id).expect("known").abort_failed = true;
         }
@@ -374,8 +418,12 @@ impl World {
 
     /// A part that was sent, or never will be, is not kept any longer.
     fn settle_part(&mut self, id: u64, what: &Job) {
-        let Job::UploadPart { number, .. } = what else { return };
-        if let Some(memory) = self.transfers.get_mut(&id).expect("known").kept.remove(&number.get()) {
+        let number = match what {
+            Job::UploadPart { number, .. } => number.get(),
+            Job::PutObject { .. } => 1,
+            _ => return,
+        };
+        if let Some(memory) = self.transfers.get_mut(&id).expect("known").kept.remove(&number) {
             self.budget.give_back(&Cost { requests: 0, memory, bytes: 0 });
         }
     }
@@ -395,8 +443,19 @@ impl World {
         self.soon(Happening::Delivered(id, bytes));
     }
 
+    /// What an in-order target has taken needs no memory any more.
+    fn release_delivered(&mut self, id: u64, bytes: u64) {
+        let transfer = self.transfers.get_mut(&id).expect("known");
+        transfer.delivered = transfer.delivered.max(bytes);
+        let Side::Download { object, .. } = &transfer.side else { panic!("only downloads deliver") };
+        let rest = transfer.waiting.split_off(&(object.start + transfer.delivered + 1));
+        for memory in std::mem::replace(&mut transfer.waiting, rest).into_values() {
+            self.budget.give_back(&Cost { requests: 0, memory, bytes: 0 });
+        }
+    }
+
     /// What comes of an attempt. One that was cut fails, unless it was faster.
-    fn attempt(&mut self, id: u64, running: &Running, cut: bool) -> Result<Reply, Error> {
+    fn attempt(&mut self, id: u64, job: JobId, running: &Running, cut: bool) -> Result<Reply, Error> {
         let was_faster = self.chance(0.2);
         let weather = self.chance(self.weather.failures).then(|| self.trouble());
         let arrived_anyway = self.chance(0.3);
@@ -409,11 +468,11 @@ impl World {
         self.count(id, &running.job, trouble.is_none());
         if let Some(error) = trouble {
             if arrived_anyway {
-                self.arrive(id, &running.job);
+                self.arrive(id, job, &running.job);
             }
             return Err(error);
         }
-        self.succeed(id, &running.job)
+        Ok(self.succeed(id, job, &running.job))
     }
 
     fn trouble(&mut self) -> Error {
@@ -430,16 +489,13 @@ impl World {
     }
 
     /// The request did its work although its answer never came.
-    fn arrive(&mut self, id: u64, job: &Job) {
-        match job {
+    fn arrive(&mut self, id: u64, job: JobId, what: &Job) {
+        match what {
             Job::CreateUpload => {
                 self.store.create(id, false);
             }
-            Job::UploadPart { upload_id, .. } => {
-                self.store.uploads.get_mut(upload_id).expect("created").strays = 1;
-            }
             Job::CompleteUpload { .. } => {
-                let _ = self.succeed(id, job);
+                self.succeed(id, job, what);
             }
             Job::AbortUpload { upload_id } => {
                 self.store.abort(upload_id);
@@ -464,9 +520,9 @@ impl World {
         transfer.counted += mark.reach(position);
     }
 
-    fn succeed(&mut self, id: u64, job: &Job) -> Result<Reply, Error> {
+    fn succeed(&mut self, id: u64, job: JobId, what: &Job) -> Reply {
         let transfer = self.transfers.get_mut(&id).expect("known");
-        let reply = match job {
+        match what {
             Job::PutObject { length } => {
                 self.store.objects.insert(id, *length);
                 let sent = Some(checksum_of(ByteRange::new(0, *length)));
@@ -479,7 +535,7 @@ impl World {
                 assert!(transfer.kept.insert(number.get(), *max).is_none());
                 // Whether the end shows with the last bytes, or only when nothing more comes.
                 let last = transfer.read == length && (part < *max || number.get() % 2 == 0);
-                if part == 0 && number.get() > 1 {
+                if part == 0 {
                     // Nothing is kept of nothing.
                     let memory = transfer.kept.remove(&number.get()).expect("just put in");
                     self.budget.give_back(&Cost { requests: 0, memory, bytes: 0 });
@@ -507,7 +563,7 @@ impl World {
                 let range = ByteRange::new(object.start, end);
                 transfer.landed.push(range);
                 // However the head came, it came before the body.
-                self.tell(id, Event::Noted { job: self.job_of(id), note: Note::Discovered(facts) });
+                self.tell(id, Event::Noted { job, note: Note::Discovered(facts) });
                 Reply::RangeLanded { length: range.len(), checksum: Some(checksum_of(range)) }
             }
             Job::FetchRange { range, .. } => {
@@ -523,17 +579,11 @@ impl World {
                 Reply::TargetDiscarded
             }
             Job::DeleteObject => Reply::ObjectDeleted { version_id: None },
-        };
-        Ok(reply)
-    }
-
-    /// Discovery is the first job of a download.
-    fn job_of(&self, _transfer: u64) -> JobId {
-        JobId(0)
+        }
     }
 
     /// How a successful download must have gone: each byte once.
-    pub fn assert_covered(&self, id: u64) {
+    pub(crate) fn assert_covered(&self, id: u64) {
         let transfer = &self.transfers[&id];
         let Side::Download { object, part_size, .. } = &transfer.side else { panic!("a download") };
         let mut landed = transfer.landed.clone();
@@ -545,22 +595,26 @@ impl World {
 impl Running {
     fn new(job: &Job, class: Class, cost: Cost) -> Running {
         let retry = RetryState::default();
-        Running { job: job.clone(), class, cost, retry, state: State::Queued, withdrawn: false }
+        Running { job: job.clone(), class, cost, retry, state: State::Queued, withdrawn: false, holds: 0 }
     }
 }
 
 impl Transfer {
-    /// Whether the part that a job sends is kept in memory, and counts there.
+    /// Whether what a job sends is kept in memory, and counts there.
     fn is_kept(&self, job: &Job) -> bool {
-        matches!(job, Job::UploadPart { number, .. } if self.kept.contains_key(&number.get()))
+        match job {
+            Job::UploadPart { number, .. } => self.kept.contains_key(&number.get()),
+            Job::PutObject { .. } => self.kept.contains_key(&1),
+            _ => false,
+        }
     }
 }
 
-pub fn download_ranges(start: u64, size: u64, part_size: u64) -> Vec<ByteRange> {
+pub(crate) fn download_ranges(start: u64, size: u64, part_size: u64) -> Vec<ByteRange> {
     let plan = DownloadPlan::new(start, size, part_size).expect("it is small");
     (0..plan.count()).filter_map(|index| plan.range(index)).collect()
 }
 
-pub fn download_checksum(start: u64, size: u64, part_size: u64) -> Option<Checksum> {
+pub(crate) fn download_checksum(start: u64, size: u64, part_size: u64) -> Option<Checksum> {
     checksum_of_all(&download_ranges(start, size, part_size))
 }

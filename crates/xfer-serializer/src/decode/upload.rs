@@ -51,13 +51,13 @@ pub fn complete_multipart_upload(answer: &Answer<'_>) -> Result<StoredObject, Er
         .ok_or_else(|| answer.invalid("it holds neither a result nor an error"))?;
     let checksum_kind =
         body.checksum_type.as_deref().and_then(object::kind_named).or_else(|| object::checksum_kind(answer));
-    let etag = body.etag.or_else(|| answer.header("etag").map(str::to_owned));
+    let etag = body.etag.clone().or_else(|| answer.header("etag").map(str::to_owned));
     Ok(StoredObject {
         etag: etag.filter(|etag| !etag.is_empty()),
         version_id: answer.header("x-amz-version-id").map(str::to_owned),
         checksum: match checksum_kind {
             Some(ChecksumKind::Composite) => None,
-            _ => body.checksums.best(),
+            _ => body.checksum(),
         },
         checksum_kind,
         sent: None,
@@ -110,7 +110,7 @@ pub fn list_parts(answer: &Answer<'_>) -> Result<ListedParts, Error> {
     for part in body.parts {
         let number =
             PartNumber::new(part.number).ok_or_else(|| answer.invalid("a part has a number that S3 has not"))?;
-        let checksum = part.checksums.best();
+        let checksum = part.checksum();
         parts.push(ListedPart { number, etag: part.etag.into(), size: part.size, checksum });
     }
     if !parts.windows(2).all(|pair| pair[0].number < pair[1].number) {
@@ -124,14 +124,73 @@ pub fn list_parts(answer: &Answer<'_>) -> Result<ListedParts, Error> {
     Ok(ListedParts { parts, next })
 }
 
-#[derive(Deserialize)]
-struct Completed {
-    #[serde(rename = "ETag")]
-    etag: Option<String>,
-    #[serde(rename = "ChecksumType")]
-    checksum_type: Option<String>,
-    #[serde(flatten)]
-    checksums: Checksums,
+/// Structs with the checksum elements beside their own. (serde's `flatten` cannot do it: quick-xml does not see texts through it.)
+macro_rules! with_checksums {
+    (struct $name:ident { $($(#[$meta:meta])* $field:ident: $type:ty,)* }) => {
+        #[derive(Deserialize)]
+        struct $name {
+            $($(#[$meta])* $field: $type,)*
+            #[serde(rename = "ChecksumXXHASH128")]
+            xxhash128: Option<String>,
+            #[serde(rename = "ChecksumXXHASH3")]
+            xxhash3: Option<String>,
+            #[serde(rename = "ChecksumCRC64NVME")]
+            crc64nvme: Option<String>,
+            #[serde(rename = "ChecksumCRC32C")]
+            crc32c: Option<String>,
+            #[serde(rename = "ChecksumCRC32")]
+            crc32: Option<String>,
+            #[serde(rename = "ChecksumXXHASH64")]
+            xxhash64: Option<String>,
+            #[serde(rename = "ChecksumSHA512")]
+            sha512: Option<String>,
+            #[serde(rename = "ChecksumSHA256")]
+            sha256: Option<String>,
+            #[serde(rename = "ChecksumSHA1")]
+            sha1: Option<String>,
+        }
+
+        impl $name {
+            /// The first in the order of preference that is no composite value.
+            fn checksum(&self) -> Option<Checksum> {
+                Algorithm::BY_PREFERENCE.into_iter().find_map(|algorithm| {
+                    let text = match algorithm {
+                        Algorithm::XxHash128 => &self.xxhash128,
+                        Algorithm::XxHash3 => &self.xxhash3,
+                        Algorithm::Crc64Nvme => &self.crc64nvme,
+                        Algorithm::Crc32c => &self.crc32c,
+                        Algorithm::Crc32 => &self.crc32,
+                        Algorithm::XxHash64 => &self.xxhash64,
+                        Algorithm::Sha512 => &self.sha512,
+                        Algorithm::Sha256 => &self.sha256,
+                        Algorithm::Sha1 => &self.sha1,
+                        _ => &None,
+                    };
+                    Checksum::from_base64(algorithm, text.as_deref()?)
+                })
+            }
+        }
+    };
+}
+
+with_checksums! {
+    struct Completed {
+        #[serde(rename = "ETag")]
+        etag: Option<String>,
+        #[serde(rename = "ChecksumType")]
+        checksum_type: Option<String>,
+    }
+}
+
+with_checksums! {
+    struct Part {
+        #[serde(rename = "PartNumber")]
+        number: u32,
+        #[serde(rename = "ETag")]
+        etag: String,
+        #[serde(rename = "Size")]
+        size: u64,
+    }
 }
 
 #[derive(Deserialize)]
@@ -140,61 +199,4 @@ struct List {
     is_truncated: bool,
     #[serde(rename = "Part", default)]
     parts: Vec<Part>,
-}
-
-#[derive(Deserialize)]
-struct Part {
-    #[serde(rename = "PartNumber")]
-    number: u32,
-    #[serde(rename = "ETag")]
-    etag: String,
-    #[serde(rename = "Size")]
-    size: u64,
-    #[serde(flatten)]
-    checksums: Checksums,
-}
-
-/// The checksum elements of results and listed parts.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Checksums {
-    #[serde(rename = "ChecksumXXHASH128")]
-    xxhash128: Option<String>,
-    #[serde(rename = "ChecksumXXHASH3")]
-    xxhash3: Option<String>,
-    #[serde(rename = "ChecksumCRC64NVME")]
-    crc64nvme: Option<String>,
-    #[serde(rename = "ChecksumCRC32C")]
-    crc32c: Option<String>,
-    #[serde(rename = "ChecksumCRC32")]
-    crc32: Option<String>,
-    #[serde(rename = "ChecksumXXHASH64")]
-    xxhash64: Option<String>,
-    #[serde(rename = "ChecksumSHA512")]
-    sha512: Option<String>,
-    #[serde(rename = "ChecksumSHA256")]
-    sha256: Option<String>,
-    #[serde(rename = "ChecksumSHA1")]
-    sha1: Option<String>,
-}
-
-impl Checksums {
-    /// The first in the order of preference that is no composite value.
-    fn best(&self) -> Option<Checksum> {
-        Algorithm::BY_PREFERENCE.into_iter().find_map(|algorithm| {
-            let text = match algorithm {
-                Algorithm::XxHash128 => &self.xxhash128,
-                Algorithm::XxHash3 => &self.xxhash3,
-                Algorithm::Crc64Nvme => &self.crc64nvme,
-                Algorithm::Crc32c => &self.crc32c,
-                Algorithm::Crc32 => &self.crc32,
-                Algorithm::XxHash64 => &self.xxhash64,
-                Algorithm::Sha512 => &self.sha512,
-                Algorithm::Sha256 => &self.sha256,
-                Algorithm::Sha1 => &self.sha1,
-                _ => &None,
-            };
-            Checksum::from_base64(algorithm, text.as_deref()?)
-        })
-    }
 }

@@ -1,0 +1,429 @@
+//! The S3 client: where requests go, who signs them, and how much may be moved at once.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use aws_config::BehaviorVersion;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_types::SdkConfig;
+use parking_lot::Mutex;
+use xfer_actors::transport::{ProxyPolicy, SharedTransport, TransportConfig, Verify};
+use xfer_actors::{Settings, XferSystem};
+use xfer_core::concurrency::connections_for;
+use xfer_core::plan::checked_part_size;
+use xfer_core::restart::RestartPolicy;
+use xfer_core::retry::RetryPolicy;
+use xfer_serializer::{EndpointConfig, SignatureVersion};
+
+use crate::callbacks::Callbacks;
+use crate::{Error, ErrorKind, detect};
+
+/// Most connections where nothing is known of the machine: enough for 30 Gbit/s at the 60 MB/s that one connection to a far S3
+/// brings; the controller opens no more of them than pay.
+const CONNECTIONS: usize = 64;
+/// Part sizes that are refused as a memory limit: below one part nothing would move.
+const LEAST_MEMORY: u64 = 1 << 20;
+
+/// Begins a client for a region; with nothing else said it speaks TLS to AWS with the credentials of the standard chain.
+///
+/// ```
+/// use xfer_facade::create_s3_client;
+/// let client = create_s3_client("us-west-2")
+///     .endpoint_url("http://127.0.0.1:9000")
+///     .path_style(true)
+///     .anonymous()
+///     .build()?;
+/// assert_eq!(client.region(), "us-west-2");
+/// # Ok::<(), xfer_facade::Error>(())
+/// ```
+pub fn create_s3_client(region: impl Into<String>) -> S3ClientBuilder {
+    S3ClientBuilder {
+        region: region.into(),
+        num_threads: None,
+        target_throughput: None,
+        part_size: None,
+        multipart_threshold: None,
+        use_ssl: None,
+        verify: Verify::System,
+        identity: Identity::Chain,
+        endpoint_url: None,
+        path_style: false,
+        dual_stack: None,
+        fips: None,
+        accelerate: false,
+        memory_limit: None,
+        max_connections: None,
+        retry: RetryPolicy::default(),
+        restart: RestartPolicy::default(),
+        proxy: None,
+        sdk_config: None,
+    }
+}
+
+/// Who signs.
+enum Identity {
+    Chain,
+    Provider(SharedCredentialsProvider),
+    Anonymous,
+}
+
+/// What a client is made of; see [`create_s3_client`].
+#[must_use = "a builder does nothing until it is built"]
+pub struct S3ClientBuilder {
+    region: String,
+    num_threads: Option<usize>,
+    target_throughput: Option<u64>,
+    part_size: Option<u64>,
+    multipart_threshold: Option<u64>,
+    use_ssl: Option<bool>,
+    verify: Verify,
+    identity: Identity,
+    endpoint_url: Option<String>,
+    path_style: bool,
+    dual_stack: Option<bool>,
+    fips: Option<bool>,
+    accelerate: bool,
+    memory_limit: Option<u64>,
+    max_connections: Option<usize>,
+    retry: RetryPolicy,
+    restart: RestartPolicy,
+    proxy: Option<ProxyPolicy>,
+    sdk_config: Option<SdkConfig>,
+}
+
+impl S3ClientBuilder {
+    /// Threads that move bytes, at least 1. Default: the cores that the process may use, by its affinity and its control group.
+    pub fn num_threads(mut self, threads: usize) -> Self {
+        self.num_threads = Some(threads);
+        self
+    }
+
+    /// The throughput to aim at, in bytes per second: sets how many connections there may be, one per 0.4 Gbit/s and at least 10. Not a
+    /// ceiling. Default: what the machine's instance type or network link has, else 1,250,000,000 (10 Gbit/s), with at least 64
+    /// connections allowed.
+    pub fn target_throughput(mut self, bytes_per_second: u64) -> Self {
+        self.target_throughput = Some(bytes_per_second);
+        self
+    }
+
+    /// Part size in bytes; default 8 MiB, raised to S3's least of 5 MiB, and as far as an object needs to have at most 10,000 parts.
+    pub fn part_size(mut self, bytes: u64) -> Self {
+        self.part_size = Some(bytes);
+        self
+    }
+
+    /// Largest object in bytes that is uploaded with a single request; default 8 MiB.
+    pub fn multipart_threshold(mut self, bytes: u64) -> Self {
+        self.multipart_threshold = Some(bytes);
+        self
+    }
+
+    /// Whether to speak TLS where the endpoint's URL does not say; default true.
+    pub fn use_ssl(mut self, yes: bool) -> Self {
+        self.use_ssl = Some(yes);
+        self
+    }
+
+    /// Which certificates are trusted; default [`Verify::System`].
+    pub fn verify(mut self, verify: Verify) -> Self {
+        self.verify = verify;
+        self
+    }
+
+    /// Where credentials come from. Default: the standard AWS chain of environment, profile files, web identity, container and instance.
+    pub fn credentials(mut self, provider: impl ProvideCredentials + 'static) -> Self {
+        self.identity = Identity::Provider(SharedCredentialsProvider::new(provider));
+        self
+    }
+
+    /// Requests are not signed: for public buckets.
+    pub fn anonymous(mut self) -> Self {
+        self.identity = Identity::Anonymous;
+        self
+    }
+
+    /// Another store than AWS. Scheme and port are honoured. Default: `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL`, or the profile's.
+    pub fn endpoint_url(mut self, url: impl Into<String>) -> Self {
+        self.endpoint_url = Some(url.into());
+        self
+    }
+
+    /// The bucket in the path instead of the host name; default false.
+    pub fn path_style(mut self, yes: bool) -> Self {
+        self.path_style = yes;
+        self
+    }
+
+    /// The hosts of AWS with IPv6; default: what environment and profile say.
+    pub fn dual_stack(mut self, yes: bool) -> Self {
+        self.dual_stack = Some(yes);
+        self
+    }
+
+    /// The FIPS hosts of AWS; default: what environment and profile say.
+    pub fn fips(mut self, yes: bool) -> Self {
+        self.fips = Some(yes);
+        self
+    }
+
+    /// S3 Transfer Acceleration; default false.
+    pub fn accelerate(mut self, yes: bool) -> Self {
+        self.accelerate = yes;
+        self
+    }
+
+    /// Bytes of memory for parts that must be kept whole: of sources that are read once, and of targets that take bytes in order. Default
+    /// 64 MiB. Files need none of it.
+    pub fn memory_limit(mut self, bytes: u64) -> Self {
+        self.memory_limit = Some(bytes);
+        self
+    }
+
+    /// Most connections at once, at least 1; comes before [`target_throughput`](S3ClientBuilder::target_throughput).
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.max_connections = Some(connections);
+        self
+    }
+
+    /// How failed requests are repeated.
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = policy;
+        self
+    }
+
+    /// How failed actors are started again.
+    pub fn restart(mut self, policy: RestartPolicy) -> Self {
+        self.restart = policy;
+        self
+    }
+
+    /// Proxies. Default: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` of the environment.
+    pub fn proxy(mut self, proxy: ProxyPolicy) -> Self {
+        self.proxy = Some(proxy);
+        self
+    }
+
+    /// Region, endpoint and credentials of an SDK configuration that is loaded already. What this builder is told otherwise comes first.
+    pub fn from_sdk_config(mut self, config: &SdkConfig) -> Self {
+        self.sdk_config = Some(config.clone());
+        self
+    }
+
+    /// The client. Reads the environment and the profile files; asks nothing of any network. Works in and outside of runtimes.
+    ///
+    /// # Errors
+    /// [`InvalidConfig`](ErrorKind::InvalidConfig): a number that cannot be, no region, a URL that is none, certificates that cannot be
+    /// read.
+    pub fn build(self) -> Result<S3Client, Error> {
+        let invalid = |text: String| Error::new(ErrorKind::InvalidConfig, text);
+        for (name, value) in [
+            ("num_threads", self.num_threads.map(|n| n as u64)),
+            ("target_throughput", self.target_throughput),
+            ("part_size", self.part_size),
+            ("multipart_threshold", self.multipart_threshold),
+            ("max_connections", self.max_connections.map(|n| n as u64)),
+        ] {
+            if value == Some(0) {
+                return Err(invalid(format!("Provided parameter {name} of value 0 must be greater than 0.")));
+            }
+        }
+        if let Some(limit) = self.memory_limit
+            && limit < LEAST_MEMORY
+        {
+            return Err(invalid(format!("memory_limit is {limit} bytes and must be at least {LEAST_MEMORY}")));
+        }
+        let settings = self.settings()?;
+        let transport = TransportConfig {
+            verify: self.verify.clone(),
+            proxy: self.proxy.clone().unwrap_or_else(|| ProxyPolicy::FromEnv(std::env::vars().collect())),
+            ..TransportConfig::default()
+        };
+        // Made once to see that it can be made: a missing certificate file is told here and not by the first transfer.
+        SharedTransport::new(transport.clone())
+            .map_err(|error| invalid(error.to_string()).with_source(error))?;
+        let serializer = Arc::new(self.serializer()?);
+        Ok(S3Client {
+            inner: Arc::new(Inner {
+                settings,
+                transport,
+                serializer,
+                system: Mutex::new(None),
+                callbacks: OnceLock::new(),
+            }),
+        })
+    }
+
+    fn settings(&self) -> Result<Settings, Error> {
+        let defaults = Settings::default();
+        let part_size = self.part_size.unwrap_or(defaults.part_size);
+        checked_part_size(part_size)?;
+        let connections = match (self.max_connections, self.target_throughput) {
+            (Some(connections), _) => connections,
+            (None, Some(target)) => connections_for(target),
+            (None, None) => connections_for(detect::target_throughput().bytes_per_second).max(CONNECTIONS),
+        };
+        Ok(Settings {
+            lanes: self.num_threads.unwrap_or_else(detect::usable_cores),
+            part_size,
+            multipart_threshold: self.multipart_threshold.unwrap_or(defaults.multipart_threshold),
+            max_connections: connections,
+            memory_limit: self.memory_limit.unwrap_or(defaults.memory_limit),
+            retry: self.retry,
+            restart: self.restart,
+            ..defaults
+        })
+    }
+
+    fn serializer(&self) -> Result<xfer_serializer::RequestSerializer, Error> {
+        let loaded;
+        let config = match &self.sdk_config {
+            Some(config) => config,
+            None => {
+                loaded = load_config(&self.region)?;
+                &loaded
+            }
+        };
+        let mut endpoint = EndpointConfig::from_sdk_config(config, self.region.clone());
+        if let Some(url) = &self.endpoint_url {
+            endpoint.endpoint_url = Some(url.clone());
+        }
+        endpoint.path_style = self.path_style;
+        endpoint.accelerate = self.accelerate;
+        endpoint.use_ssl = self.use_ssl.unwrap_or(true);
+        endpoint.dual_stack = self.dual_stack.unwrap_or(endpoint.dual_stack);
+        endpoint.fips = self.fips.unwrap_or(endpoint.fips);
+        let builder = xfer_serializer::RequestSerializer::builder(endpoint);
+        match &self.identity {
+            Identity::Anonymous => builder.signature_version(SignatureVersion::Unsigned),
+            Identity::Provider(provider) => builder.credentials(provider.clone()),
+            Identity::Chain => match config.credentials_provider() {
+                Some(provider) => builder.credentials(provider),
+                None => builder,
+            },
+        }
+        .build()
+    }
+}
+
+impl fmt::Debug for S3ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3ClientBuilder")
+            .field("region", &self.region)
+            .field("endpoint_url", &self.endpoint_url)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The environment's and the profile files' configuration. Read on a thread of its own, so that it works within any runtime.
+fn load_config(region: &str) -> Result<SdkConfig, Error> {
+    let region = region.to_owned();
+    let load = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let mut loader = aws_config::defaults(BehaviorVersion::latest());
+        if !region.is_empty() {
+            loader = loader.region(aws_types::region::Region::new(region));
+        }
+        Ok(runtime.block_on(loader.load()))
+    };
+    let failed = |text: String| Error::new(ErrorKind::InvalidConfig, format!("reading the AWS configuration: {text}"));
+    std::thread::Builder::new()
+        .name("xfer-config".to_owned())
+        .spawn(load)
+        .map_err(|error| failed(error.to_string()))?
+        .join()
+        .map_err(|_| failed("the reader panicked".to_owned()))?
+        .map_err(|error: std::io::Error| failed(error.to_string()))
+}
+
+/// A client of one store. Cheap to clone; managers made of the same client share its threads, connections and limits. Its threads
+/// start with the first transfer.
+#[derive(Clone)]
+pub struct S3Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    settings: Settings,
+    transport: TransportConfig,
+    serializer: Arc<xfer_serializer::RequestSerializer>,
+    system: Mutex<Option<XferSystem>>,
+    callbacks: OnceLock<Arc<Callbacks>>,
+}
+
+impl S3Client {
+    /// The region.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        &self.inner.serializer.endpoint().region
+    }
+
+    /// Threads that move bytes.
+    #[must_use]
+    pub fn num_threads(&self) -> usize {
+        self.inner.settings.lanes
+    }
+
+    /// Part size in bytes.
+    #[must_use]
+    pub fn part_size(&self) -> u64 {
+        self.inner.settings.part_size
+    }
+
+    /// Most connections at once.
+    #[must_use]
+    pub fn max_connections(&self) -> usize {
+        self.inner.settings.max_connections
+    }
+
+    /// The most connections that were open at one time; 0 before the first transfer.
+    #[must_use]
+    pub fn peak_connections(&self) -> usize {
+        self.inner.system.lock().as_ref().map_or(0, |system| system.lanes().transport().peak_connections())
+    }
+
+    /// The system of actors behind this client, started if need be: for those who want to send them messages.
+    ///
+    /// # Errors
+    /// As [`TransferCall::start`](crate::TransferCall::start).
+    pub fn actors(&self) -> Result<XferSystem, Error> {
+        self.system()
+    }
+
+    pub(crate) fn serializer(&self) -> &Arc<xfer_serializer::RequestSerializer> {
+        &self.inner.serializer
+    }
+
+    pub(crate) fn system(&self) -> Result<XferSystem, Error> {
+        let mut system = self.inner.system.lock();
+        if let Some(system) = &*system {
+            return Ok(system.clone());
+        }
+        let started = XferSystem::start(self.inner.settings.clone(), self.inner.transport.clone())?;
+        *system = Some(started.clone());
+        Ok(started)
+    }
+
+    pub(crate) fn callbacks(&self) -> Result<Arc<Callbacks>, Error> {
+        if let Some(callbacks) = self.inner.callbacks.get() {
+            return Ok(Arc::clone(callbacks));
+        }
+        let started = Callbacks::start()
+            .map_err(|error| Error::internal(format!("no threads for callbacks: {error}")).with_source(error))?;
+        Ok(Arc::clone(self.inner.callbacks.get_or_init(|| Arc::new(started))))
+    }
+}
+
+impl From<&S3Client> for S3Client {
+    fn from(client: &S3Client) -> S3Client {
+        client.clone()
+    }
+}
+
+impl fmt::Debug for S3Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3Client")
+            .field("endpoint", self.inner.serializer.endpoint())
+            .field("settings", &self.inner.settings)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,267 @@
+//! The future of a transfer: awaited, asked with a timeout, cancelled, cloned.
+//!
+//! Invariants: it resolves exactly once, whatever dies; every clone sees the same result, as often as it asks; a wait that could never
+//! end is refused.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use futures_core::Stream;
+use parking_lot::{Condvar, Mutex};
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::broadcast;
+use xfer_actors::{Observer, Transfer, XferSystem, on_lane};
+
+use crate::callbacks::{Audience, in_callback};
+use crate::{Error, ErrorKind, TransferEvent, TransferMeta, TransferOutcome};
+
+type Outcome = Result<TransferOutcome, Error>;
+
+/// Events that a slow listener may fall behind before it misses some of the older ones.
+const EVENT_BUFFER: usize = 64;
+
+/// A transfer under way. Clone it freely: all clones are the same transfer. Dropping it does not cancel the transfer.
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// # use xfer_facade::{ErrorKind, TransferManager};
+/// # fn example(manager: &TransferManager) -> Result<(), xfer_facade::Error> {
+/// let future = manager.download("bucket", "model.bin", "model.bin").start()?;
+/// match future.result(Duration::from_secs(60)) {
+///     Err(error) if error.kind() == ErrorKind::WaitTimeout => println!("still going: {:?}", future.meta()),
+///     result => println!("{} bytes", result?.bytes),
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+#[must_use = "a transfer goes on by itself, but only its future tells whether it succeeded"]
+pub struct TransferFuture {
+    cell: Arc<Cell>,
+}
+
+/// Where the outcome comes to lie.
+pub(crate) struct Cell {
+    meta: Arc<TransferMeta>,
+    state: Mutex<State>,
+    resolved: Condvar,
+    audience: Arc<Audience>,
+    events: OnceLock<broadcast::Sender<TransferEvent>>,
+    origin: OnceLock<(XferSystem, std::sync::Weak<Transfer>)>,
+    /// What the manager does when it is over.
+    on_end: Box<dyn Fn() + Send + Sync>,
+}
+
+#[derive(Default)]
+struct State {
+    outcome: Option<Outcome>,
+    wakers: Vec<Waker>,
+}
+
+impl TransferFuture {
+    pub(crate) fn new(
+        meta: Arc<TransferMeta>,
+        audience: Arc<Audience>,
+        on_end: impl Fn() + Send + Sync + 'static,
+    ) -> TransferFuture {
+        let cell = Cell {
+            meta,
+            state: Mutex::default(),
+            resolved: Condvar::new(),
+            audience,
+            events: OnceLock::new(),
+            origin: OnceLock::new(),
+            on_end: Box::new(on_end),
+        };
+        TransferFuture { cell: Arc::new(cell) }
+    }
+
+    /// What the actors tell about this transfer.
+    pub(crate) fn observer(&self) -> Box<dyn Observer> {
+        Box::new(Watch(Arc::clone(&self.cell)))
+    }
+
+    pub(crate) fn set_origin(&self, system: XferSystem, transfer: &Arc<Transfer>) {
+        // Set once, by who made this future.
+        let _ = self.cell.origin.set((system, Arc::downgrade(transfer)));
+    }
+
+    /// Whether it has ended, well or not: [`result`](TransferFuture::result) then answers at once.
+    #[must_use]
+    pub fn done(&self) -> bool {
+        self.cell.state.lock().outcome.is_some()
+    }
+
+    /// Waits for the result; as long as it takes with `None`, at most so long with a `Duration`. Can be asked again and again.
+    ///
+    /// # Errors
+    /// The transfer's own error; [`WaitTimeout`](ErrorKind::WaitTimeout) when the time is over first, and the transfer goes on;
+    /// [`WouldDeadlock`](ErrorKind::WouldDeadlock) where waiting would block what is waited for: in a subscriber, on one of xfer's
+    /// threads, and, for a source or target that is asynchronous, on the only thread of the runtime that may have to run it. There,
+    /// `.await` the future.
+    pub fn result(&self, timeout: impl Into<Option<Duration>>) -> Result<TransferOutcome, Error> {
+        let timeout = timeout.into();
+        if let Some(outcome) = &self.cell.state.lock().outcome {
+            return outcome.clone();
+        }
+        self.check_may_block()?;
+        match Handle::try_current() {
+            Ok(handle) if handle.runtime_flavor() == RuntimeFlavor::MultiThread => {
+                tokio::task::block_in_place(|| self.wait(timeout))
+            }
+            _ => self.wait(timeout),
+        }
+    }
+
+    fn check_may_block(&self) -> Result<(), Error> {
+        let refuse = |text: &str| Err(Error::new(ErrorKind::WouldDeadlock, text));
+        if in_callback() {
+            return refuse("a subscriber asked for a result that comes after it: use what it is given");
+        }
+        if on_lane() {
+            return refuse("this thread moves the bytes: await the future elsewhere");
+        }
+        let current_thread =
+            Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::CurrentThread);
+        if current_thread && self.cell.meta.call().needs_callers_runtime() {
+            return refuse(
+                "the source or target is asynchronous, and this thread may be the one that has to run it: use .await",
+            );
+        }
+        Ok(())
+    }
+
+    fn wait(&self, timeout: Option<Duration>) -> Result<TransferOutcome, Error> {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut state = self.cell.state.lock();
+        loop {
+            if let Some(outcome) = &state.outcome {
+                return outcome.clone();
+            }
+            match deadline {
+                None => self.cell.resolved.wait(&mut state),
+                Some(deadline) => {
+                    if self.cell.resolved.wait_until(&mut state, deadline).timed_out() && state.outcome.is_none() {
+                        let text = format!("the transfer goes on; waited {:?}", timeout.unwrap_or_default());
+                        return Err(Error::new(ErrorKind::WaitTimeout, text));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Cancels the transfer. True if that makes the difference: the future then resolves to
+    /// [`Cancelled`](ErrorKind::Cancelled), after its temporary file or multipart upload has been removed. False if it has ended, is
+    /// being made final at this moment, or was cancelled before.
+    pub fn cancel(&self) -> bool {
+        let Some((system, transfer)) = self.cell.origin.get() else { return false };
+        let Some(transfer) = transfer.upgrade() else { return false };
+        !self.done() && system.cancel(&transfer)
+    }
+
+    /// The transfer's own data.
+    #[must_use]
+    pub fn meta(&self) -> &TransferMeta {
+        &self.cell.meta
+    }
+
+    /// What happens from now on, for any number of listeners. Ends behind [`TransferEvent::Done`]. A listener that falls behind misses
+    /// older progress, never the end.
+    pub fn events(&self) -> impl Stream<Item = TransferEvent> + Send + use<> {
+        let sender = self.cell.events.get_or_init(|| broadcast::channel(EVENT_BUFFER).0);
+        let receiver = sender.subscribe();
+        futures_util::stream::unfold((receiver, self.clone(), false), |(mut receiver, future, over)| async move {
+            if over {
+                return None;
+            }
+            let event = loop {
+                if receiver.is_empty()
+                    && let Some(outcome) = &future.cell.state.lock().outcome
+                {
+                    break TransferEvent::Done(outcome.clone());
+                }
+                match receiver.recv().await {
+                    Ok(event) => break event,
+                    Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return None,
+                }
+            };
+            let over = matches!(event, TransferEvent::Done(_));
+            Some((event, (receiver, future, over)))
+        })
+    }
+}
+
+impl Future for TransferFuture {
+    type Output = Outcome;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
+        let mut state = self.cell.state.lock();
+        if let Some(outcome) = &state.outcome {
+            return Poll::Ready(outcome.clone());
+        }
+        if !state.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+            state.wakers.push(context.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+impl fmt::Debug for TransferFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TransferFuture").field("meta", &self.cell.meta).field("done", &self.done()).finish()
+    }
+}
+
+impl Cell {
+    fn send(&self, event: impl FnOnce() -> TransferEvent) {
+        if let Some(sender) = self.events.get() {
+            // No listener at the moment is no error.
+            let _ = sender.send(event());
+        }
+    }
+
+    fn resolve(&self, outcome: Outcome) {
+        let wakers = {
+            let mut state = self.state.lock();
+            if state.outcome.is_some() {
+                return;
+            }
+            state.outcome = Some(outcome.clone());
+            std::mem::take(&mut state.wakers)
+        };
+        self.resolved.notify_all();
+        for waker in wakers {
+            waker.wake();
+        }
+        self.send(|| TransferEvent::Done(outcome));
+        (self.on_end)();
+    }
+}
+
+/// The actors' view of a future.
+struct Watch(Arc<Cell>);
+
+impl Observer for Watch {
+    fn progressed(&self, bytes: u64) {
+        self.0.send(|| TransferEvent::Progress { bytes, total: self.0.meta.bytes_transferred() });
+        if !self.0.audience.is_empty() {
+            self.0.audience.progress(bytes);
+        }
+    }
+
+    fn finished(&self, result: Outcome) {
+        self.0.meta.set_ended(&result);
+        let cell = Arc::clone(&self.0);
+        let told = result.clone();
+        self.0.audience.done(told, move || cell.resolve(result));
+    }
+
+    fn wants_progress(&self) -> bool {
+        !self.0.audience.is_empty() || self.0.events.get().is_some()
+    }
+}

@@ -1,0 +1,178 @@
+//! What a transfer tells of itself while it goes on.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use parking_lot::RwLock;
+use xfer_actors::Call;
+use xfer_core::args::{CallKind, ExtraArgs};
+use xfer_core::id::TransferId;
+
+/// Where a transfer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TransferStatus {
+    /// Accepted, and nothing has been moved yet.
+    Queued,
+    /// Bytes have been moved.
+    Running,
+    /// Ended well.
+    Succeeded,
+    /// Ended with an error.
+    Failed,
+    /// Ended because it was cancelled.
+    Cancelled,
+}
+
+const OPEN: u8 = 0;
+const SUCCEEDED: u8 = 1;
+const FAILED: u8 = 2;
+const CANCELLED: u8 = 3;
+
+/// The arguments of a call, as they were given.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CallArgs {
+    /// Which of the three calls.
+    pub kind: CallKind,
+    /// The bucket.
+    pub bucket: Arc<str>,
+    /// The key.
+    pub key: Arc<str>,
+    /// Source or target in words, such as `file /tmp/a`; empty for a delete.
+    pub fileobj: String,
+    /// The extra arguments.
+    pub extra_args: ExtraArgs,
+}
+
+/// Things that subscribers of one transfer keep for each other, by name.
+///
+/// ```
+/// use xfer_facade::UserContext;
+/// let context = UserContext::default();
+/// context.insert("started", 3_u32);
+/// assert_eq!(context.get::<u32>("started"), Some(3));
+/// assert_eq!(context.get::<String>("started"), None);
+/// ```
+#[derive(Default)]
+pub struct UserContext(RwLock<HashMap<String, Box<dyn Any + Send + Sync>>>);
+
+impl UserContext {
+    /// Keeps a value, replacing what had this name.
+    pub fn insert<T: Any + Send + Sync>(&self, name: impl Into<String>, value: T) {
+        self.0.write().insert(name.into(), Box::new(value));
+    }
+
+    /// A copy of the value of this name, if it is of this type.
+    pub fn get<T: Any + Clone>(&self, name: &str) -> Option<T> {
+        self.0.read().get(name)?.downcast_ref::<T>().cloned()
+    }
+
+    /// Forgets the value of this name; whether there was one.
+    pub fn remove(&self, name: &str) -> bool {
+        self.0.write().remove(name).is_some()
+    }
+}
+
+impl fmt::Debug for UserContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.read().keys()).finish()
+    }
+}
+
+/// A transfer's own data: id, arguments, size, progress.
+pub struct TransferMeta {
+    call: Arc<Call>,
+    args: OnceLock<CallArgs>,
+    fileobj: String,
+    user_context: UserContext,
+    status: AtomicU8,
+}
+
+impl TransferMeta {
+    pub(crate) fn new(call: Arc<Call>, fileobj: String) -> TransferMeta {
+        TransferMeta {
+            call,
+            args: OnceLock::new(),
+            fileobj,
+            user_context: UserContext::default(),
+            status: AtomicU8::new(OPEN),
+        }
+    }
+
+    /// The transfer's id, unique in this process.
+    #[must_use]
+    pub fn transfer_id(&self) -> TransferId {
+        self.call.id()
+    }
+
+    /// The call's arguments.
+    #[must_use]
+    pub fn call_args(&self) -> &CallArgs {
+        self.args.get_or_init(|| CallArgs {
+            kind: self.call.kind(),
+            bucket: Arc::clone(self.call.bucket()),
+            key: Arc::clone(self.call.key()),
+            fileobj: self.fileobj.clone(),
+            extra_args: self.call.args().clone(),
+        })
+    }
+
+    /// Size of what is transferred, in bytes: of a download once the store has told it, of a reader if it was announced.
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
+        self.call.size()
+    }
+
+    /// Bytes moved so far. Grows only; a part that is sent twice counts once; equals the size when a transfer has succeeded.
+    #[must_use]
+    pub fn bytes_transferred(&self) -> u64 {
+        self.call.bytes_transferred()
+    }
+
+    /// Where the transfer is.
+    #[must_use]
+    pub fn status(&self) -> TransferStatus {
+        match self.status.load(Ordering::Acquire) {
+            SUCCEEDED => TransferStatus::Succeeded,
+            FAILED => TransferStatus::Failed,
+            CANCELLED => TransferStatus::Cancelled,
+            _ if self.bytes_transferred() > 0 => TransferStatus::Running,
+            _ => TransferStatus::Queued,
+        }
+    }
+
+    /// What subscribers keep for each other.
+    #[must_use]
+    pub fn user_context(&self) -> &UserContext {
+        &self.user_context
+    }
+
+    pub(crate) fn call(&self) -> &Arc<Call> {
+        &self.call
+    }
+
+    pub(crate) fn set_ended(&self, result: &Result<crate::TransferOutcome, crate::Error>) {
+        let status = match result {
+            Ok(_) => SUCCEEDED,
+            Err(error) if error.kind() == crate::ErrorKind::Cancelled => CANCELLED,
+            Err(_) => FAILED,
+        };
+        self.status.store(status, Ordering::Release);
+    }
+}
+
+impl fmt::Debug for TransferMeta {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TransferMeta")
+            .field("call", &self.call)
+            .field("status", &self.status())
+            .field("bytes_transferred", &self.bytes_transferred())
+            .field("size", &self.size())
+            .finish_non_exhaustive()
+    }
+}

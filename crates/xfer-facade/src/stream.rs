@@ -1,0 +1,131 @@
+//! An object as a stream of bytes.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use xfer_actors::DownloadTarget;
+
+use crate::calls::{Task, TransferCall};
+use crate::{Error, ExtraArgs, Subscriber, TransferFuture, TransferManager};
+
+/// A download as a stream: pieces in order, fetched ahead in parallel as far as the memory limit allows, and no further than the
+/// reader follows. The last piece is followed by `None` only when the object has been verified; otherwise by an error.
+///
+/// It starts when it is first polled, or by [`start`](DownloadStream::start). Dropping it before its end cancels the download.
+///
+/// ```no_run
+/// # use futures_util::StreamExt;
+/// # async fn example(manager: xfer_facade::TransferManager) -> Result<(), xfer_facade::Error> {
+/// let mut stream = manager.download_stream("bucket", "log.gz");
+/// let mut bytes = 0;
+/// while let Some(piece) = stream.next().await {
+///     bytes += piece?.len();
+/// }
+/// # let _ = bytes;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a stream does nothing until it is polled or started"]
+pub struct DownloadStream {
+    state: State,
+}
+
+enum State {
+    Idle(Box<TransferCall>),
+    Running(TransferFuture),
+    Ended,
+}
+
+impl DownloadStream {
+    pub(crate) fn new(manager: &TransferManager, bucket: &str, key: &str) -> DownloadStream {
+        let call = TransferCall::new(manager, Task::Download(DownloadTarget::polled()), bucket, key);
+        DownloadStream { state: State::Idle(Box::new(call)) }
+    }
+
+    fn edit(self, change: impl FnOnce(TransferCall) -> TransferCall) -> DownloadStream {
+        match &self.state {
+            State::Idle(_) => {}
+            State::Running(_) | State::Ended => return self,
+        }
+        let mut this = self;
+        if let State::Idle(call) = std::mem::replace(&mut this.state, State::Ended) {
+            this.state = State::Idle(Box::new(change(*call)));
+        }
+        this
+    }
+
+    /// Arguments of the S3 operation; has no effect once the stream has started.
+    pub fn extra_args(self, args: ExtraArgs) -> DownloadStream {
+        self.edit(|call| call.extra_args(args))
+    }
+
+    /// Somebody to be told of the transfer's life; has no effect once the stream has started.
+    pub fn subscriber(self, subscriber: impl Subscriber) -> DownloadStream {
+        self.edit(|call| call.subscriber(subscriber))
+    }
+
+    /// Starts now, before the first poll.
+    ///
+    /// # Errors
+    /// As [`TransferCall::start`].
+    pub fn start(mut self) -> Result<DownloadStream, Error> {
+        self.begin()?;
+        Ok(self)
+    }
+
+    /// The future of the download, once it has started: for its outcome, progress and cancellation.
+    #[must_use]
+    pub fn future(&self) -> Option<&TransferFuture> {
+        match &self.state {
+            State::Running(future) => Some(future),
+            State::Idle(_) | State::Ended => None,
+        }
+    }
+
+    fn begin(&mut self) -> Result<(), Error> {
+        if matches!(self.state, State::Idle(_))
+            && let State::Idle(call) = std::mem::replace(&mut self.state, State::Ended)
+        {
+            self.state = State::Running(call.start()?);
+        }
+        Ok(())
+    }
+}
+
+impl Stream for DownloadStream {
+    type Item = Result<Bytes, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Err(error) = self.begin() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        let State::Running(future) = &self.state else { return Poll::Ready(None) };
+        let polled = future.meta().call().poll_piece(context);
+        if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
+            self.state = State::Ended;
+        }
+        polled
+    }
+}
+
+impl Drop for DownloadStream {
+    fn drop(&mut self) {
+        if let State::Running(future) = &self.state {
+            // False when it has ended: then there is nothing to cancel.
+            future.cancel();
+        }
+    }
+}
+
+impl fmt::Debug for DownloadStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.state {
+            State::Idle(call) => write!(f, "DownloadStream({call:?}, not started)"),
+            State::Running(future) => write!(f, "DownloadStream({:?})", future.meta()),
+            State::Ended => f.write_str("DownloadStream(ended)"),
+        }
+    }
+}
