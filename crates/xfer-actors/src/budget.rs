@@ -66,10 +66,11 @@ pub(crate) struct Permit {
 }
 
 impl Permit {
-    /// Moves the memory of this permit into one of its own, to outlive the request.
-    pub(crate) fn split_memory(&mut self) -> Permit {
+    /// Moves the memory of this permit, if it has any, into one of its own, to outlive the request.
+    pub(crate) fn split_memory(&mut self) -> Option<Permit> {
         let memory = std::mem::take(&mut self.cost.memory);
-        Permit { budget: Arc::clone(&self.budget), cost: Cost { memory, ..Cost::default() } }
+        let cost = Cost { memory, ..Cost::default() };
+        (memory > 0).then(|| Permit { budget: Arc::clone(&self.budget), cost })
     }
 
     /// Gives back the memory above `bytes`: the object turned out smaller than what was reserved.

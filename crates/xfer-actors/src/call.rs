@@ -412,8 +412,8 @@ impl JobProgress {
         self.tried.swap(true, Ordering::Relaxed)
     }
 
-    /// Whether an earlier attempt has landed something.
-    pub(crate) fn has_landed(&self) -> bool {
-        self.resume.lock().as_ref().is_some_and(|resume| resume.landed > 0)
+    /// Bytes that earlier attempts have landed.
+    pub(crate) fn landed(&self) -> u64 {
+        self.resume.lock().as_ref().map_or(0, |resume| resume.landed)
     }
 }

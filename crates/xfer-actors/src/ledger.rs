@@ -22,6 +22,7 @@ use xfer_core::id::{Attempt, JobId, TransferId};
 use xfer_core::job::{Event, Job, Note, Reply};
 use xfer_core::machine::Machine;
 use xfer_core::outcome::TransferOutcome;
+use xfer_core::queue::Class;
 use xfer_core::retry::RetryState;
 
 use crate::budget::{Permit, SharedBudget};
@@ -82,6 +83,20 @@ struct JobRecord {
     retry: RetryState,
     attempt: Attempt,
     state: JobState,
+    /// The turn that its last attempt was given, until the scheduler takes it back.
+    turn: Option<Turn>,
+    /// Memory of the budget that a failed attempt had: the next one has it without asking. Whoever had to ask anew could wait for ever
+    /// for memory that others hold until this very job is done.
+    memory: Option<Permit>,
+    /// Bytes that all attempts up to the last one had landed.
+    landed: u64,
+}
+
+/// In which queue and class a job had its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Turn {
+    pub(crate) buffered: bool,
+    pub(crate) class: Class,
 }
 
 /// Where a job is.
@@ -101,6 +116,8 @@ pub(crate) struct Launch {
     pub(crate) job: Arc<Job>,
     pub(crate) attempt: Attempt,
     pub(crate) progress: Arc<JobProgress>,
+    /// What an earlier attempt had of the memory.
+    pub(crate) memory: Option<Permit>,
 }
 
 impl Transfer {
@@ -144,6 +161,9 @@ impl Transfer {
             retry: RetryState::default(),
             attempt: Attempt::FIRST,
             state: JobState::Queued,
+            turn: None,
+            memory: None,
+            landed: 0,
         };
         self.jobs.lock().insert(id, record);
     }
@@ -158,15 +178,17 @@ impl Transfer {
         self.jobs.lock().keys().copied().collect()
     }
 
-    /// Marks a queued job as handed out.
-    pub(crate) fn launch(&self, id: JobId) -> Option<Launch> {
+    /// Marks a queued job as handed out in this turn.
+    pub(crate) fn launch(&self, id: JobId, turn: Turn) -> Option<Launch> {
         let mut jobs = self.jobs.lock();
         let record = jobs.get_mut(&id)?;
         if !matches!(record.state, JobState::Queued) {
             return None;
         }
         record.state = JobState::Flying { since: Instant::now(), accepted: false };
+        record.turn = Some(turn);
         Some(Launch {
+            memory: record.memory.take(),
             job: Arc::clone(&record.job),
             attempt: record.attempt,
             progress: Arc::clone(&record.progress),
@@ -183,8 +205,22 @@ impl Transfer {
         }
     }
 
-    /// Writes down how an attempt ended; false when that attempt is no longer the one that counts.
-    fn report(&self, id: JobId, attempt: Attempt, result: Result<Reply, Error>) -> bool {
+    /// Takes back the turn of a job whose attempt has ended.
+    pub(crate) fn take_turn(&self, id: JobId) -> Option<Turn> {
+        match self.jobs.lock().get_mut(&id) {
+            Some(record) if matches!(record.state, JobState::Ended(_)) => record.turn.take(),
+            _ => None,
+        }
+    }
+
+    /// Whether a job has been tried before.
+    pub(crate) fn is_retry(&self, id: JobId) -> bool {
+        self.jobs.lock().get(&id).is_some_and(|record| record.attempt > Attempt::FIRST)
+    }
+
+    /// Writes down how an attempt ended; false when that attempt is no longer the one that counts. The memory of a failed one is kept
+    /// for the next.
+    fn report(&self, id: JobId, attempt: Attempt, result: Result<Reply, Error>, memory: Option<Permit>) -> bool {
         if let Ok(Reply::UploadCreated { upload_id }) = &result {
             *self.open_upload.lock() = Some(Arc::clone(upload_id));
         }
@@ -193,6 +229,7 @@ impl Transfer {
         }
         match self.jobs.lock().get_mut(&id) {
             Some(record) if record.attempt == attempt && matches!(record.state, JobState::Flying { .. }) => {
+                record.memory = memory.filter(|_| result.is_err());
                 record.state = JobState::Ended(result);
                 true
             }
@@ -200,24 +237,32 @@ impl Transfer {
         }
     }
 
-    /// Judges a job that has ended. `verdict` is given its retry state and error, and answers when to try again, if at all. A job that
+    /// Judges a job that has ended. `verdict` is given its retry state and its error, if it failed, and answers when to try again, if at all. A job that
     /// is over leaves the ledger for the inbox. Returns what the scheduler has to do.
     pub(crate) fn settle(
         &self,
         id: JobId,
-        verdict: impl FnOnce(&mut RetryState, &Job, &Error) -> Option<std::time::Duration>,
+        verdict: impl FnOnce(&mut RetryState, &Job, Option<&Error>) -> Option<std::time::Duration>,
     ) -> Settled {
         let mut jobs = self.jobs.lock();
         let Some(record) = jobs.get_mut(&id) else { return Settled::Nothing };
         if !matches!(record.state, JobState::Ended(_)) {
             return Settled::Nothing;
         }
+        let landed = record.progress.landed();
+        if landed.saturating_sub(record.landed) >= GOOD_PROGRESS {
+            record.landed = landed;
+            record.retry.on_progress();
+        }
         let JobState::Ended(result) = std::mem::replace(&mut record.state, JobState::Queued) else {
             return Settled::Nothing;
         };
         let event = match result {
-            Ok(reply) => Event::Done { job: id, reply },
-            Err(error) => match verdict(&mut record.retry, &record.job, &error) {
+            Ok(reply) => {
+                verdict(&mut record.retry, &record.job, None);
+                Event::Done { job: id, reply }
+            }
+            Err(error) => match verdict(&mut record.retry, &record.job, Some(&error)) {
                 Some(delay) => {
                     self.retries.fetch_add(1, Ordering::Relaxed);
                     let attempt = record.attempt;
@@ -379,6 +424,10 @@ pub(crate) enum Pending {
     Ended,
 }
 
+/// An attempt that landed so many new bytes shows that the way is open: its failure does not count against the job. An eighth of a
+/// default part.
+const GOOD_PROGRESS: u64 = 1 << 20;
+
 /// What withdrawn and cut jobs fail with.
 pub(crate) fn cancelled() -> Error {
     Error::new(ErrorKind::Cancelled, "")
@@ -391,12 +440,22 @@ pub(crate) struct Duty {
     job: JobId,
     attempt: Attempt,
     pub(crate) progress: Arc<JobProgress>,
+    /// The request's share of the budget.
     permit: Option<Permit>,
+    /// The memory's share.
+    memory: Option<Permit>,
     reported: bool,
 }
 
 impl Duty {
-    pub(crate) fn new(ledger: &Arc<Ledger>, transfer: &Arc<Transfer>, job: JobId, launch: &Launch, permit: Permit) -> Duty {
+    pub(crate) fn new(
+        ledger: &Arc<Ledger>,
+        transfer: &Arc<Transfer>,
+        job: JobId,
+        launch: &mut Launch,
+        mut permit: Permit,
+    ) -> Duty {
+        let memory = launch.memory.take().or_else(|| permit.split_memory());
         Duty {
             ledger: Arc::clone(ledger),
             transfer: Arc::clone(transfer),
@@ -404,6 +463,7 @@ impl Duty {
             attempt: launch.attempt,
             progress: Arc::clone(&launch.progress),
             permit: Some(permit),
+            memory,
             reported: false,
         }
     }
@@ -421,13 +481,13 @@ impl Duty {
 
     /// The memory part of the permit, to be held beyond the job.
     pub(crate) fn take_memory(&mut self) -> Option<Permit> {
-        self.permit.as_mut().map(Permit::split_memory)
+        self.memory.take()
     }
 
     /// Gives back the memory above `bytes`.
     pub(crate) fn shrink_memory(&mut self, bytes: u64) {
-        if let Some(permit) = &mut self.permit {
-            permit.shrink_memory(bytes);
+        if let Some(memory) = &mut self.memory {
+            memory.shrink_memory(bytes);
         }
     }
 
@@ -442,7 +502,8 @@ impl Duty {
         }
         // Before the news, so that who hears of it finds the budget free.
         self.permit = None;
-        if self.transfer.report(self.job, self.attempt, result) {
+        let memory = self.memory.take();
+        if self.transfer.report(self.job, self.attempt, result, memory) {
             self.ledger.directory.ended(AttemptEnded {
                 transfer: self.transfer.id(),
                 job: self.job,

@@ -26,7 +26,7 @@ use crate::command::{
 use crate::budget::Permit;
 use crate::coordinator::JobSettled;
 use crate::fault::Crash;
-use crate::ledger::{Duty, Launch, Ledger, Pending, Settled, Transfer};
+use crate::ledger::{Duty, Launch, Ledger, Pending, Settled, Transfer, Turn};
 
 /// A transfer has new jobs; they are in the ledger.
 #[derive(Clone, Debug, Message)]
@@ -105,16 +105,25 @@ impl PartScheduler {
         }
     }
 
+    /// Puts a job into its queue. One that was tried before has its memory already, and others may wait for the memory that they get
+    /// when it is done: it goes first and asks for none. So do bytes that are in memory and wait to be sent.
     fn enqueue(&mut self, transfer: &Transfer, id: JobId, front: bool) {
         let Some(job) = transfer.job(id) else { return };
         let memory = memory_of(transfer, &job);
-        let entry = Entry { transfer: transfer.id(), job: id, class: Class::of(&job), memory };
-        let queue = self.queue_of(memory);
+        let kept = transfer.call.source.as_ref().is_some_and(|source| !source.is_rereadable());
+        let (class, memory) = match memory {
+            0 if kept => (Class::of_kept(&job), 0),
+            0 => (Class::of(&job), 0),
+            _ if transfer.is_retry(id) => (Class::Finishing, 0),
+            memory => (Class::of(&job), memory),
+        };
+        let entry = Entry { transfer: transfer.id(), job: id, class, memory };
+        let queue = self.queue_of(memory > 0);
         if front { queue.push_front(entry) } else { queue.push(entry) }
     }
 
-    fn queue_of(&mut self, memory: u64) -> &mut FairQueue {
-        if memory > 0 { &mut self.buffered } else { &mut self.queue }
+    fn queue_of(&mut self, buffered: bool) -> &mut FairQueue {
+        if buffered { &mut self.buffered } else { &mut self.queue }
     }
 
     /// Hands out what the budget allows.
@@ -133,12 +142,13 @@ impl PartScheduler {
                 }
                 return;
             };
-            let Some(launch) = transfer.launch(entry.job) else { continue };
+            let turn = Turn { buffered: entry.memory > 0, class: entry.class };
+            let Some(mut launch) = transfer.launch(entry.job, turn) else { continue };
             if transfer.wants_progress() {
                 self.ledger.watched.entry(transfer.id()).or_insert_with(|| Arc::clone(&transfer));
             }
-            self.queue_of(entry.memory).on_dispatched(entry.class);
-            let duty = Duty::new(&self.ledger, &transfer, entry.job, &launch, permit);
+            self.queue_of(turn.buffered).on_dispatched(turn.class);
+            let duty = Duty::new(&self.ledger, &transfer, entry.job, &mut launch, permit);
             self.hand_out(&transfer, &launch, duty);
         }
     }
@@ -183,7 +193,9 @@ impl PartScheduler {
     }
 
     fn settle(&mut self, transfer: &Transfer, id: JobId, attempt: Attempt, context: &mut Context<Self>) {
-        let job = transfer.job(id);
+        if let Some(turn) = transfer.take_turn(id) {
+            self.queue_of(turn.buffered).on_settled(turn.class);
+        }
         let bucket = transfer.call.bucket();
         if !self.buckets.contains_key(bucket) {
             if self.buckets.len() >= MAX_BUCKETS {
@@ -195,8 +207,13 @@ impl PartScheduler {
         let policy = &self.ledger.settings.retry;
         let mut throttled = false;
         let settled = transfer.settle(id, |retry, job, error| {
+            let Some(error) = error else {
+                retry.on_success(tokens);
+                return None;
+            };
             throttled = error.retry_class() == RetryClass::Throttling;
-            if !is_repeatable(job) {
+            // What only touches this machine fails for good.
+            if !job.is_remote() {
                 return None;
             }
             match retry.on_failure(policy, error, fastrand::f64(), tokens) {
@@ -205,11 +222,6 @@ impl PartScheduler {
             }
         });
         self.throttled += usize::from(throttled);
-        if settled != Settled::Nothing
-            && let Some(job) = job
-        {
-            self.queue_of(memory_of(transfer, &job)).on_settled(Class::of(&job));
-        }
         match settled {
             Settled::Nothing => {}
             Settled::Requeue => self.enqueue(transfer, id, true),
@@ -261,11 +273,6 @@ impl PartScheduler {
         }
         self.dispatch(context);
     }
-}
-
-/// Whether a failed attempt of it may be followed by another: what only touches this machine fails for good.
-fn is_repeatable(job: &Job) -> bool {
-    job.is_remote()
 }
 
 /// Takes the next job that the budget allows.

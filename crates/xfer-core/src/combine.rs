@@ -1,8 +1,8 @@
 //! The CRC of two pieces of data from the CRCs of each, without the data.
 //!
-//! A CRC is the remainder of a polynomial over GF(2); to put `n` bytes behind a piece multiplies its polynomial by x^(8n). That power is the
-//! product of a few of the x^(2^k), which are tables made at compile time: a part size, which is a power of two or near one, takes
-//! one or two multiplications of 64 steps. (The general routine of the CRC library squares matrices: 160 µs for a 64-bit CRC where
+//! A CRC is the remainder of a polynomial over GF(2); to put `n` bytes behind a piece multiplies its polynomial by x^(8n). That
+//! power is the product of a few of the x^(2^k), which are tables made at compile time: a part size, which is a power of two or
+//! near one, takes one or two multiplications of 64 steps. (The general routine of the CRC library squares matrices: 160 µs for a 64-bit CRC where
 //! this takes less than one, and that once for each part.)
 //!
 //! Invariant: valid for reflected CRCs whose initial value and final xor are both all ones, as the three of S3 are.

@@ -79,8 +79,9 @@ const THROTTLE_REST: Duration = Duration::from_secs(1);
 /// Finds the number of requests under way beyond which more does not bring more.
 ///
 /// It climbs by half while all are used and the throughput follows; where that ends it returns to the best level known and tries again
-/// after a while, now upwards, now downwards, in pauses that become longer while nothing changes. Levels that were reached by a doubtful rise are
-/// tried downwards as well, so that noise does not drive it up in the long run. When the store throttles, it goes down by three tenths.
+/// after a while, now upwards, now downwards, in pauses that become longer while nothing changes. Levels that were reached by a
+/// doubtful rise are tried downwards as well, so that noise does not drive it up in the long run. When the store throttles, it
+/// goes down by three tenths.
 ///
 /// ```
 /// use std::time::Duration;

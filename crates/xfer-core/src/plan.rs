@@ -131,8 +131,8 @@ const GROWTH_PERIOD: u32 = 500;
 /// The size in bytes of part `number` of an upload whose length nobody knows; the last part may be shorter.
 ///
 /// The first 1,000 parts have the size `base` (raised to [`MIN_PART_SIZE`]); then the size doubles every 500 parts, up to
-/// [`MAX_PART_SIZE`]. So a part is never larger than about 1/500 of what was sent before it, and memory for parts that have to be kept stays
-/// in proportion to the object.
+/// [`MAX_PART_SIZE`]. So a part is never larger than about 1/500 of what was sent before it, and memory for parts that have
+/// to be kept stays in proportion to the object.
 ///
 /// With the default base of 8 MiB that reaches 26 TiB ([`growing_reach`]), five times what an object could have before
 /// 2025. The 48.8 TiB of [`MAX_OBJECT_SIZE`] are 10,000 parts of the largest size, so that only uploads of known length can reach

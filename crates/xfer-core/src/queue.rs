@@ -1,8 +1,8 @@
 //! Whose turn it is: one queue for the jobs of all transfers.
 //!
 //! Decides the order: finishing work first; then small and bulk work, whichever holds fewer slots at the time; within a class the
-//! transfers in turn, and within a transfer its jobs in the order in which they came. So neither does one huge file starve a thousand small ones nor the
-//! other way round. Never decides how much may run at once: the caller says of an entry whether it fits.
+//! transfers in turn, and within a transfer its jobs in the order in which they came. So neither does one huge file starve a
+//! thousand small ones nor the other way round. Never decides how much may run at once: the caller says of an entry whether it fits.
 //!
 //! Invariants: each entry leaves the queue once. Each operation takes a time that does not grow with the number of waiting transfers.
 //! An entry that does not fit is overtaken by at most [`PATIENCE`] others, so that a large one is not kept out by small ones forever.
@@ -47,8 +47,9 @@ impl Class {
 
     /// The class of a job that sends bytes which [`Job::ReadPart`] keeps in memory.
     ///
-    /// Such a job frees memory and needs none: it is finishing work, and its entry has `memory: 0`. Were it to wait its turn behind jobs that
-    /// wait for that memory, all would wait forever. It does not get more than its share by that, since the reading had its turn.
+    /// Such a job frees memory and needs none: it is finishing work, and its entry has `memory: 0`. Were it to wait its turn
+    /// behind jobs that wait for that memory, all would wait forever. It does not get more than its share by that, since the
+    /// reading had its turn.
     #[must_use]
     pub fn of_kept(job: &Job) -> Class {
         match job {
@@ -218,8 +219,8 @@ impl FairQueue {
 /// No place in a pool.
 const NONE: u32 = u32::MAX;
 
-/// The waiting transfers of one class, in a circle, each with its waiting jobs in a chain. Links are places in two pools: no transfer has an
-/// allocation of its own, and leaving the circle is possible from anywhere.
+/// The waiting transfers of one class, in a circle, each with its waiting jobs in a chain. Links are places in two pools: no
+/// transfer has an allocation of its own, and leaving the circle is possible from anywhere.
 #[derive(Debug)]
 struct Ring {
     seat_of: HashMap<TransferId, u32>,

@@ -14,7 +14,7 @@ const CAPACITY: usize = 1024;
 
 /// What a template is made from: the operation's own arguments only.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Origin {
+pub(crate) struct MadeFrom {
     pub(crate) operation: Operation,
     pub(crate) bucket: Arc<str>,
     pub(crate) args: ExtraArgs,
@@ -25,16 +25,16 @@ pub(crate) struct Templates(RwLock<Kept>);
 
 #[derive(Default)]
 struct Kept {
-    templates: HashMap<Arc<Origin>, Arc<Template>>,
-    order: VecDeque<Arc<Origin>>,
+    templates: HashMap<Arc<MadeFrom>, Arc<Template>>,
+    order: VecDeque<Arc<MadeFrom>>,
 }
 
 impl Templates {
-    pub(crate) fn get(&self, from: &Origin) -> Option<Arc<Template>> {
+    pub(crate) fn get(&self, from: &MadeFrom) -> Option<Arc<Template>> {
         self.0.read().templates.get(from).cloned()
     }
 
-    pub(crate) fn put(&self, from: Origin, template: Arc<Template>) {
+    pub(crate) fn put(&self, from: MadeFrom, template: Arc<Template>) {
         let from = Arc::new(from);
         let mut kept = self.0.write();
         if kept.templates.insert(Arc::clone(&from), template).is_none() {

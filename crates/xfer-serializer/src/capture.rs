@@ -20,19 +20,18 @@ use aws_sdk_s3::config::{
     BehaviorVersion, ConfigBag, IdentityCache, Intercept, Region, RequestChecksumCalculation,
     ResponseChecksumValidation, RuntimeComponents, StalledStreamProtectionConfig,
 };
-use aws_sdk_s3::error::DisplayErrorContext;
 use aws_smithy_async::rt::sleep::{AsyncSleep, Sleep};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::Document;
-use aws_smithy_types::endpoint::Endpoint;
+use aws_smithy_types::endpoint::{Endpoint, EndpointAuthScheme};
 use parking_lot::Mutex;
 use xfer_core::args::ExtraArgs;
 use xfer_core::error::{Error, ErrorKind};
 
 use crate::endpoint::{EndpointConfig, Origin};
-use crate::{Operation, routing};
+use crate::{Operation, report, routing};
 
 /// Stands for the key until a stamp replaces it.
 pub(crate) const KEY: &str = "xfer-placeholder-of-the-key";
@@ -77,6 +76,7 @@ impl Capturer {
         if endpoint.region.is_empty() {
             return Err(Error::new(ErrorKind::InvalidConfig, "no region is set"));
         }
+        endpoint.check_user_agent()?;
         let url = endpoint.checked_url()?;
         let nobody = Credentials::new("placeholder", "placeholder", None, None, "xfer");
         let mut config = aws_sdk_s3::Config::builder();
@@ -121,7 +121,7 @@ impl Capturer {
                     over = over.region(Region::new(region.to_owned()));
                 }
                 let request = $request.customize().config_override(over).interceptor(KeepRequest(Arc::clone(&slot)));
-                drive(async move { request.send().await.err().map(|error| DisplayErrorContext(error).to_string()) })?
+                drive(async move { request.send().await.err().map(|error| report::chain(&error)) })?
             }};
         }
         let client = &self.client;
@@ -242,34 +242,24 @@ fn scheme(bag: &ConfigBag) -> Result<Scheme, Error> {
     let Some(endpoint) = bag.load::<Endpoint>() else {
         return Err(Error::internal("the SDK resolved no endpoint"));
     };
-    let property: Box<dyn Fn(&str) -> Option<Document>>;
-    let name;
-    if let Some(first) = endpoint.auth_schemes().first().cloned() {
-        name = first.name().to_owned();
-        property = Box::new(move |key| first.get(key).cloned());
-    } else if let Some(Document::Object(first)) = endpoint
-        .properties()
-        .get("authSchemes")
-        .and_then(|schemes| if let Document::Array(schemes) = schemes { schemes.first().cloned() } else { None })
-    {
-        name = first.get("name").and_then(Document::as_string).unwrap_or("sigv4").to_owned();
-        property = Box::new(move |key| first.get(key).cloned());
-    } else {
-        name = "sigv4".to_owned();
-        property = Box::new(|_| None);
-    }
-    let word = |key: &str| property(key).and_then(|value| value.as_string().map(str::to_owned));
+    let listed = match endpoint.properties().get("authSchemes") {
+        Some(Document::Array(schemes)) => schemes.first().cloned(),
+        _ => None,
+    };
+    let first = endpoint.auth_schemes().first().map(EndpointAuthScheme::as_document).or(listed);
+    let property = |key: &str| first.as_ref().and_then(Document::as_object)?.get(key);
+    let word = |key: &str| property(key).and_then(Document::as_string).map(str::to_owned);
     let signing_name = word("signingName").unwrap_or_else(|| "s3".to_owned());
     let signing_region = word("signingRegion").or_else(region);
-    match name.as_str() {
-        "sigv4" | "sigv4-s3express" => {
+    match property("name").and_then(Document::as_string) {
+        name @ (None | Some("sigv4" | "sigv4-s3express")) => {
             let region = signing_region.ok_or_else(|| Error::internal("the SDK named no region to sign for"))?;
-            match name.as_str() {
-                "sigv4" => Ok(Scheme::V4 { name: signing_name, region }),
+            match name {
+                None | Some("sigv4") => Ok(Scheme::V4 { name: signing_name, region }),
                 _ => Ok(Scheme::Express { name: signing_name, region }),
             }
         }
-        "sigv4a" => {
+        Some("sigv4a") => {
             let regions = match property("signingRegionSet") {
                 Some(Document::Array(regions)) => {
                     regions.iter().filter_map(Document::as_string).collect::<Vec<_>>().join(",")
@@ -278,7 +268,7 @@ fn scheme(bag: &ConfigBag) -> Result<Scheme, Error> {
             };
             Ok(Scheme::V4a { name: signing_name, regions })
         }
-        other => {
+        Some(other) => {
             Err(Error::new(ErrorKind::InvalidConfig, format!("the endpoint asks for {other}, which is not known")))
         }
     }

@@ -99,6 +99,16 @@ impl EndpointConfig {
         endpoint
     }
 
+    /// The User-Agent becomes a header of each request: a line end in it would become a header of its own.
+    pub(crate) fn check_user_agent(&self) -> Result<(), Error> {
+        match &self.user_agent {
+            Some(words) if !words.bytes().all(|byte| (b' '..=b'~').contains(&byte)) => {
+                Err(Error::new(ErrorKind::InvalidConfig, "the User-Agent has characters other than printable ASCII"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The endpoint URL with its scheme, checked.
     pub(crate) fn checked_url(&self) -> Result<Option<String>, Error> {
         let Some(url) = &self.endpoint_url else { return Ok(None) };

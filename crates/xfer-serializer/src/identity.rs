@@ -15,11 +15,12 @@ use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
-use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_types::region::Region;
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use xfer_core::error::{Error, ErrorKind};
+
+use crate::report;
 
 /// From here on a renewal is tried. As in the CRT and botocore (their "advisory" window is 5 to 15 minutes).
 const RENEW_BEFORE: Duration = Duration::from_secs(5 * 60);
@@ -219,7 +220,7 @@ impl CredentialCache {
 fn failed(looked: &str, error: CredentialsError) -> Error {
     let why = match &error {
         CredentialsError::CredentialsNotLoaded(_) => format!("none found; looked in {looked}"),
-        _ => format!("{} (looked in {looked})", DisplayErrorContext(&error)),
+        _ => format!("{} (looked in {looked})", report::chain(&error)),
     };
     Error::new(ErrorKind::Credentials, why).with_source(SharedError(Arc::new(error)))
 }

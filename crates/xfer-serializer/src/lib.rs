@@ -35,6 +35,7 @@ mod encode;
 mod endpoint;
 mod identity;
 mod operation;
+mod report;
 mod request_dict;
 mod routing;
 mod serializer;

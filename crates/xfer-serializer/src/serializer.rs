@@ -14,7 +14,7 @@ use xfer_core::args::{ArgValue, ExtraArgs};
 use xfer_core::error::{Error, ErrorKind};
 use xfer_core::id::PartNumber;
 
-use crate::cache::{Origin, Templates};
+use crate::cache::{MadeFrom, Templates};
 use crate::capture::Capturer;
 use crate::decode::SessionCredentials;
 use crate::endpoint::{EndpointConfig, SignatureVersion};
@@ -111,7 +111,8 @@ impl RequestSerializer {
     }
 
     /// The template for an operation on a bucket with a call's arguments, which `xfer_core::args` has validated. From the cache,
-    /// or by one run of the SDK (some 25 us of CPU). Never waits for anything; it is `async` so that it may one day.
+    /// or by one run of the SDK (some 25 us of CPU). It has nothing to wait for today; callers
+    /// should not build on that.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] when arguments or bucket do not make a request, [`ErrorKind::InvalidConfig`] when the
@@ -125,7 +126,7 @@ impl RequestSerializer {
     /// # Errors
     /// The same.
     pub fn template(&self, operation: Operation, bucket: &str, args: &ExtraArgs) -> Result<Arc<Template>, Error> {
-        let from = Origin { operation, bucket: bucket.into(), args: routing::own(operation, args) };
+        let from = MadeFrom { operation, bucket: bucket.into(), args: routing::own(operation, args) };
         if let Some(template) = self.templates.get(&from) {
             return Ok(template);
         }

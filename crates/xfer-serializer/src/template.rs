@@ -223,7 +223,7 @@ impl Template {
             headers.set("range", range.header());
         }
         if let Some(etag) = stamp.if_match {
-            headers.set("if-match", etag.to_owned());
+            headers.set("if-match", one_line(etag)?.to_owned());
         }
         if let Some(checksum) = stamp.checksum {
             headers.set(checksum.algorithm().header(), checksum.to_base64());
@@ -244,7 +244,7 @@ impl Template {
             headers.set("x-amz-mp-object-size", size.to_string());
         }
         for (name, value) in &stamp.headers {
-            headers.set(name.clone(), value.clone().into_owned());
+            headers.set(name.clone(), one_line(value)?.to_owned());
         }
         if operation.has_body() {
             self.payload_headers(stamp.payload, &mut headers);
@@ -277,6 +277,14 @@ impl Template {
             }
         }
     }
+}
+
+/// What could end a header's line and begin another is refused. What the SDK has put into the template it has checked itself.
+fn one_line(value: &str) -> Result<&str, Error> {
+    if value.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t') {
+        return Err(Error::new(ErrorKind::InvalidArgument, "a header's value has control characters in it"));
+    }
+    Ok(value)
 }
 
 /// Headers, each name once.

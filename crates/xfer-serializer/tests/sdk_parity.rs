@@ -335,7 +335,7 @@ impl Call {
         args
     }
 
-    fn customer<'a>(&self, value: &'a str) -> Option<String> {
+    fn customer(&self, value: &str) -> Option<String> {
         self.customer_key.then(|| value.to_owned())
     }
 
@@ -516,6 +516,20 @@ proptest! {
         let theirs = signed!(customer_key!(request, call), stopped(None, true));
         let stamp = Stamp { upload_id: Some(&id), part_number: marker.and_then(PartNumber::new), ..Stamp::key(&key) };
         prop_assert_eq!(place.stamped(Operation::ListParts, &call.args(), &stamp), theirs);
+    }
+}
+
+#[test]
+fn create_session() {
+    let mut endpoint = EndpointConfig::new("us-east-1");
+    for style in [false, true] {
+        endpoint.dual_stack = style;
+        let place = Place { bucket: EXPRESS.to_owned(), endpoint: endpoint.clone() };
+        let theirs = signed!(place.sdk().create_session().bucket(EXPRESS), stopped(None, true));
+        let template = place.serializer().template(Operation::CreateSession, EXPRESS, &ExtraArgs::new()).unwrap();
+        assert!(!template.needs_session());
+        let request = template.stamp(&Stamp::key(""), Some(&Identity::new(credentials())), now()).unwrap();
+        assert_eq!(ours(&request, place.scheme()), theirs);
     }
 }
 

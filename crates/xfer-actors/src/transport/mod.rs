@@ -27,7 +27,7 @@
 //! | upload, TLS | 0.37 | 0.37 | 0.41 |
 //!
 //! So on plain text hyper, tuned, would do as well; what S3 speaks is TLS, where records opened in place save a third of a download,
-//! and a stack that sees one decrypted stream cannot do that. Besides, a small request takes half the CPU outside the kernel here.
+//! and a stack that is handed an already decrypted stream cannot do that.
 //!
 //! ```no_run
 //! # use xfer_actors::transport::{Origin, Pool, SharedTransport, TransportConfig};

@@ -23,7 +23,7 @@ use crate::target::Target;
 /// Finds out what the object is, and lands its first bytes. A second attempt after a body that broke goes on where the first one did.
 pub(super) async fn discover(bench: &Bench<'_>, part_size: u64, mut duty: Option<&mut Duty>) -> Result<Reply, Error> {
     let call = bench.call;
-    let known = call.discovered().filter(|facts| facts.etag.is_some() && bench.progress.has_landed());
+    let known = call.discovered().filter(|facts| facts.etag.is_some() && bench.progress.landed() > 0);
     if let Some(facts) = known {
         let etag = facts.etag.as_deref().unwrap_or_default();
         let range = ByteRange::new(facts.start, facts.start + first_part_length(facts.size, part_size));
@@ -52,7 +52,7 @@ pub(super) async fn fetch(
     etag: &str,
     duty: Option<&mut Duty>,
 ) -> Result<Reply, Error> {
-    let landed = bench.progress.resume.lock().as_ref().map_or(0, |resume| resume.landed);
+    let landed = bench.progress.landed();
     let rest = range.after(landed);
     let start = bench.call.discovered().map_or(0, |facts| facts.start);
     if rest.is_empty() {

@@ -156,6 +156,7 @@ mod buckets {
             "arn:aws:s3-object-lambda:US:123456789012:accesspoint:name",
             "arn:aws\n:s3-object-lambda:us-west-2:123456789012:accesspoint:name",
             "xarn:aws:s3-object-lambda:us-west-2:123456789012:accesspoint:name",
+            "arn:awss3-object-lambda:us-west-2:123456789012:accesspoint:name",
         ] {
             let message = refusal(CallKind::Download, bucket, "k", &ExtraArgs::new());
             assert!(message.starts_with("invalid bucket \""), "{bucket}: {message}");

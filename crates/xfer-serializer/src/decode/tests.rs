@@ -11,9 +11,9 @@ use xfer_core::range::ByteRange;
 
 use super::*;
 
-const NONE: &[(&str, &str)] = &[];
+const NONE: [(&str, &str); 0] = [];
 
-fn answer<'a>(operation: Operation, status: u16, headers: &'a Vec<(&'a str, &'a str)>, body: &'a str) -> Answer<'a> {
+fn answer<'a>(operation: Operation, status: u16, headers: &'a dyn Headers, body: &'a str) -> Answer<'a> {
     Answer::new(operation, status, headers).with_body(body.as_bytes())
 }
 
@@ -67,7 +67,7 @@ fn codes() {
         (405, "MethodNotAllowed", K::Rejected),
         (501, "NotImplemented", K::Rejected),
     ] {
-        let error = error(&answer(Operation::UploadPart, status, &Vec::new(), &xml(code)));
+        let error = error(&answer(Operation::UploadPart, status, &NONE, &xml(code)));
         assert_eq!(error.kind(), kind, "{status} {code}");
         let service = error.service().unwrap();
         assert_eq!((service.status, service.code.as_str(), service.message.as_str()), (status, code, "why"));
@@ -102,7 +102,7 @@ fn statuses_without_a_body() {
     ] {
         for body in ["", "<html><body><h1>Sorry</h1></body></html>", "plain text", "<Error>", "<Error/>", "\u{0}\u{1}"]
         {
-            let error = error(&answer(operation, status, &Vec::new(), body));
+            let error = error(&answer(operation, status, &NONE, body));
             assert_eq!(error.kind(), kind, "{operation} {status} {body:?}");
             assert_eq!(error.service().unwrap().code, status.to_string());
         }
@@ -122,16 +122,15 @@ fn regions() {
     assert_eq!(region(Operation::HeadObject, 301, &hint, "").as_deref(), Some("eu-west-1"));
     assert_eq!(region(Operation::GetObject, 301, &hint, &xml("PermanentRedirect")).as_deref(), Some("eu-west-1"));
     let body = "<Error><Code>AuthorizationHeaderMalformed</Code><Message>m</Message><Region>eu-west-2</Region></Error>";
-    assert_eq!(region(Operation::PutObject, 400, NONE, body).as_deref(), Some("eu-west-2"));
-    assert_eq!(region(Operation::GetObject, 307, NONE, ""), None);
+    assert_eq!(region(Operation::PutObject, 400, &NONE, body).as_deref(), Some("eu-west-2"));
+    assert_eq!(region(Operation::GetObject, 307, &NONE, ""), None);
 }
 
 #[test]
 fn stores_that_take_no_trailers() {
     let kind = |sent, status, code: &str, message: &str| {
         let body = format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");
-        let headers = Vec::new();
-        error(&Answer { checksum_sent: sent, ..answer(Operation::PutObject, status, &headers, &body) }).kind()
+        error(&Answer { checksum_sent: sent, ..answer(Operation::PutObject, status, &NONE, &body) }).kind()
     };
     use ChecksumSent::{Header, None, Trailer};
     use ErrorKind as K;
@@ -160,7 +159,7 @@ fn what_is_kept_of_an_error() {
     let body = "\u{feff}<Error xmlns=\"x\"><Code> SignatureDoesNotMatch </Code><Message>do &amp; check\u{1b}[31m</Message>\
                 <AWSAccessKeyId>AKIDSECRET</AWSAccessKeyId><StringToSign>SIGNME</StringToSign>\
                 <RequestId>R2</RequestId><HostId>H2</HostId><Extra><Deep>1</Deep></Extra></Error>";
-    let error = error(&answer(Operation::PutObject, 403, &Vec::new(), body));
+    let error = error(&answer(Operation::PutObject, 403, &NONE, body));
     let service = error.service().unwrap();
     assert_eq!(service.code, "SignatureDoesNotMatch");
     assert!(service.message.starts_with("do & check") && !service.message.contains('\u{1b}'), "{:?}", service.message);
@@ -198,7 +197,7 @@ fn put() {
 
 #[test]
 fn create() {
-    let id = |body: &str| create_multipart_upload(&answer(Operation::CreateMultipartUpload, 200, &Vec::new(), body));
+    let id = |body: &str| create_multipart_upload(&answer(Operation::CreateMultipartUpload, 200, &NONE, body));
     let good = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><InitiateMultipartUploadResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\
                 <Bucket>b</Bucket><Key>k</Key><UploadId>u&amp;1</UploadId></InitiateMultipartUploadResult>";
     assert_eq!(&*id(good).unwrap(), "u&1");
@@ -267,9 +266,8 @@ fn complete() {
 
 #[test]
 fn abort() {
-    let gone = |status, body: &str| {
-        abort_multipart_upload(&answer(Operation::AbortMultipartUpload, status, &Vec::new(), body))
-    };
+    let gone =
+        |status, body: &str| abort_multipart_upload(&answer(Operation::AbortMultipartUpload, status, &NONE, body));
     assert!(!gone(204, "").unwrap());
     assert!(gone(404, &xml("NoSuchUpload")).unwrap());
     assert!(gone(404, "").unwrap());
@@ -281,7 +279,7 @@ fn abort() {
 fn delete() {
     let headers = vec![("x-amz-version-id", "v")];
     assert_eq!(delete_object(&answer(Operation::DeleteObject, 204, &headers, "")).unwrap().as_deref(), Some("v"));
-    assert_eq!(delete_object(&answer(Operation::DeleteObject, 200, &Vec::new(), "")).unwrap(), None);
+    assert_eq!(delete_object(&answer(Operation::DeleteObject, 200, &NONE, "")).unwrap(), None);
 }
 
 const FULL: (&str, &str) = ("x-amz-checksum-crc32", "y/Q5Jg==");
@@ -378,7 +376,7 @@ fn another_object_than_before() {
 
 #[test]
 fn parts() {
-    let list = |body: &str| list_parts(&answer(Operation::ListParts, 200, &Vec::new(), body));
+    let list = |body: &str| list_parts(&answer(Operation::ListParts, 200, &NONE, body));
     let body = "<ListPartsResult><Bucket>b</Bucket><IsTruncated>true</IsTruncated><NextPartNumberMarker>2</NextPartNumberMarker>\
                 <Part><PartNumber>1</PartNumber><LastModified>t</LastModified><ETag>&quot;a&quot;</ETag><Size>5242880</Size>\
                 <ChecksumCRC32>y/Q5Jg==</ChecksumCRC32></Part><Owner><ID>o</ID></Owner>\
@@ -407,12 +405,11 @@ fn parts() {
 fn sessions() {
     let body = "<CreateSessionResult><Credentials><SessionToken>TOKEN</SessionToken><SecretAccessKey>SECRET</SecretAccessKey>\
                 <AccessKeyId>AK</AccessKeyId><Expiration>1970-01-01T00:05:00Z</Expiration></Credentials></CreateSessionResult>";
-    let session = create_session(&answer(Operation::CreateSession, 200, &Vec::new(), body)).unwrap();
+    let session = create_session(&answer(Operation::CreateSession, 200, &NONE, body)).unwrap();
     assert_eq!(session.expires(), SystemTime::UNIX_EPOCH + Duration::from_secs(300));
     let shown = format!("{session:?}");
     assert!(!shown.contains("TOKEN") && !shown.contains("SECRET"), "{shown}");
-    let error =
-        create_session(&answer(Operation::CreateSession, 200, &Vec::new(), "<CreateSessionResult/>")).unwrap_err();
+    let error = create_session(&answer(Operation::CreateSession, 200, &NONE, "<CreateSessionResult/>")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Protocol);
 }
 

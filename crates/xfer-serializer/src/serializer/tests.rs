@@ -427,6 +427,43 @@ fn regions_are_learnt() {
 }
 
 #[test]
+fn another_stores_region_changes_the_signature_only() {
+    let mut endpoint = EndpointConfig::new("us-east-1");
+    endpoint.endpoint_url = Some("http://127.0.0.1:9000".to_owned());
+    let serializer = RequestSerializer::builder(endpoint).credentials(credentials()).build().unwrap();
+    assert!(serializer.learn_region("photos", "garage"));
+    let template = serializer.template(Operation::GetObject, "photos", &ExtraArgs::new()).unwrap();
+    let identity = Identity::new(credentials());
+    let request = template.stamp(&Stamp::key("k"), Some(&identity), SystemTime::UNIX_EPOCH).unwrap();
+    assert_eq!(request.host, "127.0.0.1:9000");
+    assert!(request.header("authorization").unwrap().contains("/19700101/garage/s3/aws4_request"));
+}
+
+#[test]
+fn nothing_breaks_out_of_its_line() {
+    let template = aws().template(Operation::GetObject, "photos", &ExtraArgs::new()).unwrap();
+    let refused = |stamp: &Stamp<'_>| template.stamp(stamp, None, SystemTime::UNIX_EPOCH).unwrap_err().kind();
+    let etag = Stamp { if_match: Some("\"e\"\r\nx: y"), ..Stamp::key("k") };
+    assert_eq!(refused(&etag), ErrorKind::InvalidArgument);
+    let other = Stamp { headers: vec![("x-a".into(), "\n".into())], ..Stamp::key("k") };
+    assert_eq!(refused(&other), ErrorKind::InvalidArgument);
+    let mut args = ExtraArgs::new();
+    args.set("ContentType", "a\r\nb: c");
+    assert!(aws().template(Operation::PutObject, "photos", &args).is_err());
+    let mut endpoint = EndpointConfig::new("us-east-1");
+    endpoint.user_agent = Some("a\nb".to_owned());
+    assert_eq!(RequestSerializer::builder(endpoint).build().unwrap_err().kind(), ErrorKind::InvalidConfig);
+}
+
+#[test]
+fn one_serializer_serves_all_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<RequestSerializer>();
+    shared::<Template>();
+    shared::<Identity>();
+}
+
+#[test]
 fn customer_keys() {
     let headers = |pairs: &[(&str, &str)]| {
         let mut args = ExtraArgs::new();
