@@ -50,12 +50,13 @@ struct ReadLedger;
 pub struct Coordinator {
     ledger: Arc<Ledger>,
     effects: Vec<Effect>,
+    ticking: bool,
 }
 
 impl Coordinator {
     /// A coordinator of the transfers in `ledger`.
     pub(crate) fn new(ledger: Arc<Ledger>) -> Coordinator {
-        Coordinator { ledger, effects: Vec::new() }
+        Coordinator { ledger, effects: Vec::new(), ticking: false }
     }
 
     /// Gives a transfer's news to its machine until there is none left.
@@ -118,9 +119,20 @@ impl Coordinator {
         transfer.finish(result);
     }
 
-    fn report_progress(&mut self, _context: &mut Context<Self>) {
+    /// Looks at the meters until nothing goes on any more.
+    fn tick(&mut self, context: &mut Context<Self>) {
         for entry in &self.ledger.watched {
-            entry.report_progress();
+            entry.report_progress_if_due();
+        }
+        self.ticking = !self.ledger.transfers.is_empty();
+        if self.ticking {
+            context.run_later(TICK, Self::tick);
+        }
+    }
+
+    fn keep_ticking(&mut self, context: &mut Context<Self>) {
+        if !std::mem::replace(&mut self.ticking, true) {
+            context.run_later(TICK, Self::tick);
         }
     }
 }
@@ -138,8 +150,9 @@ fn salvage(transfer: &Transfer) {
     transfer.inbox.lock().push_front(Event::Started);
 }
 
-/// The shortest time between two looks at the meters; below it the looking costs more than it tells.
-const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+/// Time between two looks at the meters, and so the shortest interval at which progress can be told: twenty times a second is more
+/// than an eye wants, and costs next to nothing.
+const TICK: Duration = Duration::from_millis(50);
 
 impl Actor for Coordinator {
     type Context = Context<Self>;
@@ -158,7 +171,8 @@ impl Supervised for Coordinator {
 impl Handler<StartTransfer> for Coordinator {
     type Result = ();
 
-    fn handle(&mut self, start: StartTransfer, _context: &mut Context<Self>) {
+    fn handle(&mut self, start: StartTransfer, context: &mut Context<Self>) {
+        self.keep_ticking(context);
         self.advance(start.transfer);
     }
 }
@@ -175,7 +189,9 @@ impl Handler<ReadLedger> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, _read: ReadLedger, context: &mut Context<Self>) {
-        context.run_interval(self.ledger.settings.progress_interval.max(SHORTEST_INTERVAL), Self::report_progress);
+        if !self.ledger.transfers.is_empty() {
+            self.keep_ticking(context);
+        }
         let waiting: Vec<TransferId> = self
             .ledger
             .transfers

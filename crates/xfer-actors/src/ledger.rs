@@ -10,8 +10,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use actix::Addr;
 use dashmap::DashMap;
@@ -61,6 +61,9 @@ pub struct Transfer {
     finished: AtomicBool,
     retries: AtomicU32,
     started: Instant,
+    /// How often progress is told, and when it was told last, in milliseconds since the start.
+    progress_interval: Duration,
+    told_at: AtomicU64,
     /// The multipart upload that has to be completed or aborted, for the case that its machine is lost.
     open_upload: Mutex<Option<Arc<str>>>,
 }
@@ -121,7 +124,12 @@ pub(crate) struct Launch {
 }
 
 impl Transfer {
-    pub(crate) fn new(call: Arc<Call>, machine: Machine, observer: Box<dyn Observer>) -> Transfer {
+    pub(crate) fn new(
+        call: Arc<Call>,
+        machine: Machine,
+        progress_interval: Duration,
+        observer: Box<dyn Observer>,
+    ) -> Transfer {
         Transfer {
             call,
             machine: Mutex::new(MachineSlot::Idle(machine)),
@@ -131,6 +139,8 @@ impl Transfer {
             finished: AtomicBool::new(false),
             retries: AtomicU32::new(0),
             started: Instant::now(),
+            progress_interval,
+            told_at: AtomicU64::new(0),
             open_upload: Mutex::new(None),
         }
     }
@@ -242,7 +252,7 @@ impl Transfer {
     pub(crate) fn settle(
         &self,
         id: JobId,
-        verdict: impl FnOnce(&mut RetryState, &Job, Option<&Error>) -> Option<std::time::Duration>,
+        verdict: impl FnOnce(&mut RetryState, &Job, Option<&Error>) -> Option<Duration>,
     ) -> Settled {
         let mut jobs = self.jobs.lock();
         let Some(record) = jobs.get_mut(&id) else { return Settled::Nothing };
@@ -309,7 +319,7 @@ impl Transfer {
     }
 
     /// Takes back jobs that lie in a mailbox for too long, as if their worker had died: they are handed out again.
-    pub(crate) fn take_back_stale(&self, patience: std::time::Duration) -> Vec<JobId> {
+    pub(crate) fn take_back_stale(&self, patience: Duration) -> Vec<JobId> {
         let mut stale = Vec::new();
         for (id, record) in self.jobs.lock().iter_mut() {
             if let JobState::Flying { since, accepted: false } = record.state
@@ -354,8 +364,18 @@ impl Transfer {
         self.observer.wants_progress()
     }
 
+    /// Tells the observer what has been moved, if it is time again.
+    pub(crate) fn report_progress_if_due(&self) {
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let interval = u64::try_from(self.progress_interval.as_millis()).unwrap_or(u64::MAX);
+        if now.saturating_sub(self.told_at.load(Ordering::Relaxed)) >= interval {
+            self.told_at.store(now, Ordering::Relaxed);
+            self.report_progress();
+        }
+    }
+
     /// Tells the observer what has been moved since it was told last.
-    pub(crate) fn report_progress(&self) {
+    fn report_progress(&self) {
         let bytes = self.call.meter.unreported();
         if bytes > 0 && self.observer.wants_progress() {
             self.observer.progressed(bytes);
@@ -412,7 +432,7 @@ pub(crate) enum Settled {
     /// Put it into the queue at once.
     Requeue,
     /// Put it into the queue after a while.
-    RetryAfter(std::time::Duration),
+    RetryAfter(Duration),
     /// The Coordinator has news.
     Over,
 }

@@ -62,8 +62,8 @@ pub(crate) struct ReadLedger;
 
 /// How often the concurrency controller looks, in a busy system. Ten looks a second see a change of bandwidth within a second.
 const CONTROL_INTERVAL: Duration = Duration::from_millis(100);
-/// How often the scheduler looks for commands that lie in a mailbox.
-const STALE_INTERVAL: Duration = Duration::from_secs(5);
+/// After how many of these looks the scheduler looks for commands that lie in a mailbox: every five seconds.
+const LOOKS_FOR_STALE: u32 = 50;
 /// How long a command may lie in a worker's mailbox before it is handed out again. A worker's handlers take micro-seconds; a
 /// worker that is restarted is back within the cap of its backoff.
 const STALE_AFTER: Duration = Duration::from_secs(30);
@@ -85,6 +85,9 @@ pub struct PartScheduler {
     throttled: usize,
     moved_before: u64,
     wake: Option<SpawnHandle>,
+    /// Whether the next look is due; a system with nothing to do does not look.
+    looking: bool,
+    looks: u32,
 }
 
 impl PartScheduler {
@@ -101,6 +104,8 @@ impl PartScheduler {
             throttled: 0,
             moved_before: 0,
             wake: None,
+            looking: false,
+            looks: 0,
             ledger,
         }
     }
@@ -260,6 +265,21 @@ impl PartScheduler {
             self.ledger.budget.set_requests(limit);
             self.dispatch(context);
         }
+        self.looks += 1;
+        if self.looks >= LOOKS_FOR_STALE {
+            self.looks = 0;
+            self.take_back_stale(context);
+        }
+        self.looking = !self.ledger.transfers.is_empty();
+        if self.looking {
+            context.run_later(CONTROL_INTERVAL, Self::control);
+        }
+    }
+
+    fn keep_looking(&mut self, context: &mut Context<Self>) {
+        if !std::mem::replace(&mut self.looking, true) {
+            context.run_later(CONTROL_INTERVAL, Self::control);
+        }
     }
 
     fn take_back_stale(&mut self, context: &mut Context<Self>) {
@@ -336,7 +356,7 @@ impl Supervised for PartScheduler {
     }
 }
 
-/// Start the timers: sent by the scheduler to itself, since what is spawned while an actor starts may be torn down with it.
+/// Begin: sent by the scheduler to itself, since what is spawned while an actor starts may be torn down with it.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 struct Begin;
@@ -345,8 +365,9 @@ impl Handler<Begin> for PartScheduler {
     type Result = ();
 
     fn handle(&mut self, _begin: Begin, context: &mut Context<Self>) {
-        context.run_interval(CONTROL_INTERVAL, Self::control);
-        context.run_interval(STALE_INTERVAL, Self::take_back_stale);
+        if !self.ledger.transfers.is_empty() {
+            self.keep_looking(context);
+        }
         self.handle(ReadLedger, context);
     }
 }
@@ -356,6 +377,7 @@ impl Handler<EnqueueJobs> for PartScheduler {
 
     fn handle(&mut self, new: EnqueueJobs, context: &mut Context<Self>) {
         let Some(transfer) = self.ledger.transfer(new.transfer) else { return };
+        self.keep_looking(context);
         for job in new.jobs {
             self.enqueue(&transfer, job, false);
         }

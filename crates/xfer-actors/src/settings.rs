@@ -36,7 +36,7 @@ pub struct Settings {
     pub retry: RetryPolicy,
     /// Restarts of actors.
     pub restart: RestartPolicy,
-    /// How often listeners are told of progress; default 100 ms.
+    /// How often listeners are told of progress; default 100 ms, at the least 50 ms.
     pub progress_interval: Duration,
 }
 
@@ -64,6 +64,8 @@ pub struct Tuning {
     pub multipart_threshold: Option<u64>,
     /// Most parts of the transfer under way at once.
     pub max_requests: Option<usize>,
+    /// How often its listeners are told of progress.
+    pub progress_interval: Option<Duration>,
 }
 
 impl Settings {

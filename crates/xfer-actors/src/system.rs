@@ -185,7 +185,8 @@ impl XferSystem {
         let ledger = &self.inner.ledger;
         let machine = machine_for(call, &ledger.settings, tuning)
             .map_err(|error| error.in_object(Arc::clone(call.bucket()), Arc::clone(call.key())))?;
-        let transfer = Arc::new(Transfer::new(Arc::clone(call), machine, observer));
+        let interval = tuning.progress_interval.unwrap_or(ledger.settings.progress_interval);
+        let transfer = Arc::new(Transfer::new(Arc::clone(call), machine, interval, observer));
         ledger.enter(Arc::clone(&transfer));
         if let Some(coordinator) = &*ledger.directory.coordinator.read() {
             coordinator.do_send(StartTransfer { transfer: transfer.id() });

@@ -35,8 +35,6 @@ pub struct TransferConfig {
     pub max_request_concurrency: Option<usize>,
     /// Shortest time between two reports of progress; unset: [`DEFAULT_PROGRESS_INTERVAL`]. Not in the original.
     pub progress_interval: Option<Duration>,
-    /// Most bytes of memory for parts that have to be held; unset: the client's limit. Not in the original.
-    pub memory_limit: Option<u64>,
 }
 
 impl TransferConfig {
@@ -74,13 +72,6 @@ impl TransferConfig {
         self
     }
 
-    /// Sets the most bytes of memory for parts that have to be held.
-    #[must_use]
-    pub fn memory_limit(mut self, bytes: u64) -> TransferConfig {
-        self.memory_limit = Some(bytes);
-        self
-    }
-
     /// The part size in bytes that is asked for; `None`: the client's.
     #[must_use]
     pub fn part_size(&self) -> Option<u64> {
@@ -109,7 +100,6 @@ impl TransferConfig {
             ("multipart_chunksize", self.multipart_chunksize == Some(0)),
             ("max_request_concurrency", self.max_request_concurrency == Some(0)),
             ("progress_interval", self.progress_interval == Some(Duration::ZERO)),
-            ("memory_limit", self.memory_limit == Some(0)),
         ];
         match zero.into_iter().find(|(_, zero)| *zero) {
             Some((name, _)) => Err(Error::new(

@@ -426,7 +426,7 @@ impl TransferManagerBuilder {
         self
     }
 
-    /// Part size, threshold and concurrency of this manager's transfers, in the place of the client's.
+    /// Part size, threshold, concurrency and progress interval of this manager's transfers, in the place of the client's.
     pub fn config(mut self, config: TransferConfig) -> Self {
         self.config = config;
         self
@@ -450,6 +450,7 @@ impl TransferManagerBuilder {
                 part_size: self.config.multipart_chunksize,
                 multipart_threshold: self.config.multipart_threshold,
                 max_requests: self.config.max_request_concurrency,
+                progress_interval: self.config.progress_interval,
             },
             registry: Arc::default(),
         };

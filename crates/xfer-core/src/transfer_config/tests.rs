@@ -8,7 +8,6 @@ fn unset_is_the_clients_but_for_the_threshold() {
     config.validate().unwrap();
     assert_eq!(config.part_size(), None);
     assert_eq!(config.max_request_concurrency, None);
-    assert_eq!(config.memory_limit, None);
     assert_eq!(config.multipart_upload_threshold(), 8 << 20);
     assert_eq!(config.report_interval(), Duration::from_millis(100));
 }
@@ -19,14 +18,12 @@ fn what_is_set_is_there() {
         .multipart_chunksize(1)
         .multipart_threshold(2)
         .max_request_concurrency(3)
-        .progress_interval(Duration::from_nanos(4))
-        .memory_limit(5);
+        .progress_interval(Duration::from_nanos(4));
     config.validate().unwrap();
     assert_eq!(config.part_size(), Some(1));
     assert_eq!(config.multipart_upload_threshold(), 2);
     assert_eq!(config.max_request_concurrency, Some(3));
     assert_eq!(config.report_interval(), Duration::from_nanos(4));
-    assert_eq!(config.memory_limit, Some(5));
 }
 
 #[test]
@@ -37,8 +34,6 @@ fn nothing_may_be_zero() {
         (new().multipart_threshold(0), "multipart_threshold"),
         (new().max_request_concurrency(0), "max_request_concurrency"),
         (new().progress_interval(Duration::ZERO), "progress_interval"),
-        (new().memory_limit(0), "memory_limit"),
-        (new().memory_limit(0).multipart_threshold(0), "multipart_threshold"),
     ] {
         let error = config.validate().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidConfig);
