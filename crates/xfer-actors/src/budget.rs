@@ -38,10 +38,11 @@ impl SharedBudget {
 
     /// Takes `cost`, or says when to ask again (`Err(None)`: when something comes back).
     pub(crate) fn take(self: &Arc<Self>, cost: Cost) -> Result<Permit, Option<Duration>> {
-        let taken = self.budget.lock().try_take(&cost, self.now());
-        match taken {
+        let mut budget = self.budget.lock();
+        match budget.try_take(&cost, self.now()) {
             Taken::Taken => Ok(Permit { budget: Arc::clone(self), cost }),
             Taken::Refused { retry_after } => {
+                // Under the lock: whatever is given back after this refusal finds the mark, and wakes.
                 self.starved.store(true, Ordering::SeqCst);
                 Err(retry_after)
             }

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
@@ -235,6 +235,15 @@ impl Call {
         self.cut.cancel();
     }
 
+    /// What of the caller's is to be let go of when the transfer has ended: to be run where it may block.
+    pub(crate) fn release(&self) -> Option<Box<dyn FnOnce() + Send>> {
+        match (&self.source, &self.target) {
+            (Some(source), _) => source.release(),
+            (None, Some(target)) => target.release(),
+            (None, None) => None,
+        }
+    }
+
     pub(crate) fn source(&self) -> Result<&Source, Error> {
         self.source.as_ref().ok_or_else(|| Error::internal("this call has no source"))
     }
@@ -317,13 +326,14 @@ fn upload_checksum(args: &ExtraArgs) -> Result<UploadChecksum, Error> {
     })
 }
 
-/// Whether a transfer can still be stopped, or has become final.
+/// Whether a transfer can still be stopped, has become final, or has failed.
 #[derive(Debug, Default)]
 pub(crate) struct Phase(AtomicU8);
 
 const OPEN: u8 = 0;
 const COMMITTING: u8 = 1;
 const STOPPED: u8 = 2;
+const CLOSED: u8 = 3;
 
 impl Phase {
     /// Enters the point of no return; false when the transfer was stopped before.
@@ -338,6 +348,12 @@ impl Phase {
     pub(crate) fn reopen(&self) {
         // A failed exchange means that it was not committing, and then there is nothing to leave.
         let _ = self.0.compare_exchange(COMMITTING, OPEN, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// Its end is decided already: from now on it can neither be stopped nor be made final.
+    pub(crate) fn close(&self) {
+        // One that is committing or stopped has its end already.
+        let _ = self.0.compare_exchange(OPEN, CLOSED, Ordering::AcqRel, Ordering::Acquire);
     }
 
     /// Stops; false when it is too late, or was done before.
@@ -385,8 +401,8 @@ impl Meter {
 pub(crate) struct JobProgress {
     /// The most bytes of the job that any attempt has moved.
     high_water: AtomicU64,
-    /// Whether an attempt was made before.
-    tried: AtomicBool,
+    /// How often its request was sent, unanswered tries on dead connections included.
+    sends: AtomicU32,
     /// Where a download's next attempt goes on: bytes landed, and the checksum of these.
     pub(crate) resume: parking_lot::Mutex<Option<Resume>>,
 }
@@ -407,9 +423,14 @@ impl JobProgress {
         }
     }
 
-    /// Notes that an attempt is made, and says whether one was made before.
-    pub(crate) fn mark_tried(&self) -> bool {
-        self.tried.swap(true, Ordering::Relaxed)
+    /// Notes that the job's request is sent: the store may carry it out, whether its answer comes or not.
+    pub(crate) fn mark_sent(&self) {
+        self.sends.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether its request was sent more than once.
+    pub(crate) fn was_repeated(&self) -> bool {
+        self.sends.load(Ordering::Relaxed) > 1
     }
 
     /// Bytes that earlier attempts have landed.

@@ -273,19 +273,21 @@ pub(crate) fn launch<C: Command>(lanes: &Lanes, command: C) -> Launched<C::Fact>
     let Order { call, attempt, job, duty } = command.into_order();
     if let Some(duty) = duty {
         if duty.accept() {
-            lanes.spawn(move |lane| async move {
+            lanes.spawn(job.is_remote(), move |lane, place| async move {
                 let mut duty = duty;
                 let progress = Arc::clone(&duty.progress);
                 let result = work::run(&lane, &call, &job, &progress, Some(&mut duty)).await;
+                drop(place);
                 duty.fulfil(result);
             });
         }
         return Launched(None);
     }
     let (sender, receiver) = oneshot::channel();
-    lanes.spawn(move |lane| async move {
+    lanes.spawn(job.is_remote(), move |lane, place| async move {
         let progress = JobProgress::default();
         let result = work::run(&lane, &call, &job, &progress, None).await;
+        drop(place);
         let fact = result.and_then(|reply| {
             C::fact(call.id(), attempt, reply).ok_or_else(|| Error::internal("a reply of another kind"))
         });

@@ -17,7 +17,7 @@ use xfer_core::outcome::TransferOutcome;
 use xfer_core::salvage::SalvageMachine;
 
 use crate::fault::Crash;
-use crate::ledger::{Ledger, MachineSlot, Transfer};
+use crate::ledger::{Ledger, MachineSlot, Transfer, is_clean_up};
 use crate::scheduler::EnqueueJobs;
 
 /// A transfer was entered into the ledger.
@@ -40,10 +40,10 @@ pub struct JobSettled {
     pub attempt: Attempt,
 }
 
-/// Look at the whole ledger: sent by the Coordinator to itself when it starts.
+/// Look at the whole ledger: when the Coordinator starts, and when news for it may have been lost.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
-struct ReadLedger;
+pub(crate) struct ReadLedger;
 
 /// The actor that feeds the machines.
 #[derive(Debug)]
@@ -96,10 +96,15 @@ impl Coordinator {
     fn carry_out(&self, transfer: &Arc<Transfer>, effect: Effect, jobs: &mut Vec<JobId>) {
         match effect {
             Effect::Run { id, job } => {
+                if is_clean_up(&job) {
+                    // It has failed, and only tidies up: too late to cancel it.
+                    transfer.call.phase.close();
+                }
                 transfer.add_job(id, job);
                 jobs.push(id);
             }
             Effect::Withdraw => {
+                transfer.call.phase.close();
                 transfer.call.cut();
                 transfer.withdraw();
             }
@@ -116,7 +121,7 @@ impl Coordinator {
             Err(error) => tracing::debug!(target: "xfer::transfer", transfer = %transfer.id(), %error, "failed"),
         }
         self.ledger.leave(transfer.id());
-        transfer.finish(result);
+        self.ledger.conclude(transfer, result);
     }
 
     /// Looks at the meters until nothing goes on any more.

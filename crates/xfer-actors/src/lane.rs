@@ -67,6 +67,10 @@ impl LaneContext {
 
 struct Lane {
     sender: Mutex<mpsc::UnboundedSender<Task>>,
+    /// Connections that it may have open; `usize::MAX` for no bound.
+    seats: usize,
+    /// Tasks that sit on them.
+    seated: AtomicUsize,
     load: AtomicUsize,
     moved: Arc<AtomicU64>,
 }
@@ -109,17 +113,41 @@ impl fmt::Debug for Lanes {
 }
 
 impl Lanes {
-    /// Starts `count` lanes (at least one).
+    /// Starts `count` lanes (at least one) that open as many connections as there are requests.
     ///
     /// # Errors
     /// When the operating system gives no more threads.
     pub fn start(count: usize, transport: Arc<SharedTransport>) -> std::io::Result<Lanes> {
+        Lanes::start_limited(count, usize::MAX, transport)
+    }
+
+    /// Starts `count` lanes (at least one) that share `connections`, idle ones included. Whoever hands out the requests sees to it that
+    /// there are never more of them at once.
+    ///
+    /// # Errors
+    /// When the operating system gives no more threads.
+    pub fn start_limited(
+        count: usize,
+        connections: usize,
+        transport: Arc<SharedTransport>,
+    ) -> std::io::Result<Lanes> {
         let common = Common { transport, stores: Arc::default() };
-        let lanes = (0..count.max(1))
+        let count = count.max(1);
+        let lanes = (0..count)
             .map(|number| {
                 let moved = Arc::new(AtomicU64::new(0));
-                let sender = start_thread(number, &common, &moved)?;
-                Ok(Lane { sender: Mutex::new(sender), load: AtomicUsize::new(0), moved })
+                let seats = match connections {
+                    usize::MAX => usize::MAX,
+                    connections => connections / count + usize::from(number < connections % count),
+                };
+                let sender = start_thread(number, seats, &common, &moved)?;
+                Ok(Lane {
+                    sender: Mutex::new(sender),
+                    seats,
+                    seated: AtomicUsize::new(0),
+                    load: AtomicUsize::new(0),
+                    moved,
+                })
             })
             .collect::<std::io::Result<Vec<_>>>()?;
         Ok(Lanes { inner: Arc::new(Inner { lanes, common }) })
@@ -142,30 +170,30 @@ impl Lanes {
         &self.inner.common.transport
     }
 
-    /// Runs a task on the lane with the least to do. What the task owns is dropped if the lane dies, so whoever waits for it must
-    /// hold something that tells on drop: a oneshot, a [`Duty`](crate::ledger::Duty).
-    pub(crate) fn spawn<F, Fut>(&self, make: F)
+    /// Runs a task on the lane with the least to do; one that `connects`, on the lane with the most free seats for connections. What
+    /// the task owns is dropped if the lane dies, so whoever waits for it must hold something that tells on drop: a oneshot, a
+    /// [`Duty`](crate::ledger::Duty). The task gives its [`Place`] up before it tells that it is done.
+    pub(crate) fn spawn<F, Fut>(&self, connects: bool, make: F)
     where
-        F: FnOnce(Rc<LaneContext>) -> Fut + Send + 'static,
+        F: FnOnce(Rc<LaneContext>, Place) -> Fut + Send + 'static,
         Fut: Future<Output = ()> + 'static,
     {
-        let lanes = &self.inner.lanes;
-        let (number, lane) = match lanes.iter().enumerate().min_by_key(|(_, lane)| lane.load.load(Ordering::Relaxed)) {
-            Some(found) => found,
-            None => return,
+        let lanes = self.inner.lanes.iter().enumerate();
+        let load = |lane: &Lane| lane.load.load(Ordering::Relaxed);
+        let free = |lane: &Lane| lane.seats.saturating_sub(lane.seated.load(Ordering::Relaxed));
+        let found = match connects {
+            true => lanes.min_by_key(|(_, lane)| (std::cmp::Reverse(free(lane)), load(lane))),
+            false => lanes.min_by_key(|(_, lane)| load(lane)),
         };
-        let load = Load { lanes: Arc::downgrade(&self.inner), number };
+        let Some((number, lane)) = found else { return };
+        let place = Place { lanes: Arc::downgrade(&self.inner), number, connects };
         lane.load.fetch_add(1, Ordering::Relaxed);
-        let task: Task = Box::new(move |context| {
-            Box::pin(async move {
-                let _load = load;
-                make(context).await;
-            })
-        });
+        lane.seated.fetch_add(usize::from(connects), Ordering::Relaxed);
+        let task: Task = Box::new(move |context| Box::pin(make(context, place)));
         let mut sender = lane.sender.lock();
         let Err(mpsc::error::SendError(task)) = sender.send(task) else { return };
         tracing::error!(lane = number, "a lane has died and is started anew");
-        match start_thread(number, &self.inner.common, &lane.moved) {
+        match start_thread(number, lane.seats, &self.inner.common, &lane.moved) {
             Ok(fresh) => {
                 *sender = fresh;
                 // A thread that was started a moment ago takes the task; if not even that, dropping it tells its owner.
@@ -176,24 +204,27 @@ impl Lanes {
     }
 }
 
-/// Counts a task in its lane's load for as long as the task exists, however it ends.
-struct Load {
+/// A task's place on its lane, for as long as it exists, however it ends.
+pub(crate) struct Place {
     lanes: Weak<Inner>,
     number: usize,
+    connects: bool,
 }
 
-impl Drop for Load {
+impl Drop for Place {
     fn drop(&mut self) {
         if let Some(inner) = self.lanes.upgrade()
             && let Some(lane) = inner.lanes.get(self.number)
         {
             lane.load.fetch_sub(1, Ordering::Relaxed);
+            lane.seated.fetch_sub(usize::from(self.connects), Ordering::Relaxed);
         }
     }
 }
 
 fn start_thread(
     number: usize,
+    seats: usize,
     common: &Common,
     moved: &Arc<AtomicU64>,
 ) -> std::io::Result<mpsc::UnboundedSender<Task>> {
@@ -207,7 +238,7 @@ fn start_thread(
     std::thread::Builder::new().name(format!("xfer-lane-{number}")).spawn(move || {
         ON_LANE.set(true);
         let local = tokio::task::LocalSet::new();
-        local.block_on(&runtime, serve(receiver, common, moved));
+        local.block_on(&runtime, serve(receiver, seats, common, moved));
         drop(local);
         // Not a plain drop: a reader that blocks for ever in user code must not keep the thread.
         runtime.shutdown_background();
@@ -215,12 +246,12 @@ fn start_thread(
     Ok(sender)
 }
 
-async fn serve(mut tasks: mpsc::UnboundedReceiver<Task>, common: Common, moved: Arc<AtomicU64>) {
+async fn serve(mut tasks: mpsc::UnboundedReceiver<Task>, seats: usize, common: Common, moved: Arc<AtomicU64>) {
     let Common { transport, stores } = common;
     let buffer_size = transport.config().buffer_size;
     let sweep_every = transport.config().pool_idle / 2;
-    let context =
-        Rc::new(LaneContext { pool: Pool::new(transport), stores, buffers: RefCell::new(Vec::new()), buffer_size, moved });
+    let pool = Pool::new(transport).limited(seats);
+    let context = Rc::new(LaneContext { pool, stores, buffers: RefCell::new(Vec::new()), buffer_size, moved });
     let sweeper = Rc::downgrade(&context);
     tokio::task::spawn_local(async move {
         loop {

@@ -59,6 +59,8 @@ pub struct Transfer {
     jobs: Mutex<HashMap<JobId, JobRecord>>,
     observer: Box<dyn Observer>,
     finished: AtomicBool,
+    /// With what it was stopped, if it was: its end says that, whatever else has gone wrong meanwhile.
+    stopped: Mutex<Option<Error>>,
     retries: AtomicU32,
     started: Instant,
     /// How often progress is told, and when it was told last, in milliseconds since the start.
@@ -88,6 +90,8 @@ struct JobRecord {
     state: JobState,
     /// The turn that its last attempt was given, until the scheduler takes it back.
     turn: Option<Turn>,
+    /// Whether its last attempt ended without having begun: its command died in a mailbox.
+    unbegun: bool,
     /// Memory of the budget that a failed attempt had: the next one has it without asking. Whoever had to ask anew could wait for ever
     /// for memory that others hold until this very job is done.
     memory: Option<Permit>,
@@ -137,6 +141,7 @@ impl Transfer {
             jobs: Mutex::new(HashMap::new()),
             observer,
             finished: AtomicBool::new(false),
+            stopped: Mutex::new(None),
             retries: AtomicU32::new(0),
             started: Instant::now(),
             progress_interval,
@@ -172,6 +177,7 @@ impl Transfer {
             attempt: Attempt::FIRST,
             state: JobState::Queued,
             turn: None,
+            unbegun: false,
             memory: None,
             landed: 0,
         };
@@ -237,23 +243,18 @@ impl Transfer {
         if matches!(result, Ok(Reply::UploadCompleted(_) | Reply::UploadAborted { gone: true })) {
             *self.open_upload.lock() = None;
         }
-        match self.jobs.lock().get_mut(&id) {
-            Some(record) if record.attempt == attempt && matches!(record.state, JobState::Flying { .. }) => {
-                record.memory = memory.filter(|_| result.is_err());
-                record.state = JobState::Ended(result);
-                true
-            }
-            _ => false,
-        }
+        let mut jobs = self.jobs.lock();
+        let Some(record) = jobs.get_mut(&id).filter(|record| record.attempt == attempt) else { return false };
+        let JobState::Flying { accepted, .. } = record.state else { return false };
+        record.unbegun = !accepted && result.is_err();
+        record.memory = memory.filter(|_| result.is_err());
+        record.state = JobState::Ended(result);
+        true
     }
 
-    /// Judges a job that has ended. `verdict` is given its retry state and its error, if it failed, and answers when to try again, if at all. A job that
-    /// is over leaves the ledger for the inbox. Returns what the scheduler has to do.
-    pub(crate) fn settle(
-        &self,
-        id: JobId,
-        verdict: impl FnOnce(&mut RetryState, &Job, Option<&Error>) -> Option<Duration>,
-    ) -> Settled {
+    /// Judges a job that has ended. `verdict` is given its retry state and its error, if it failed, and answers when to try again, if at
+    /// all. A job that is over leaves the ledger for the inbox. Returns what the scheduler has to do.
+    pub(crate) fn settle(&self, id: JobId, verdict: impl FnOnce(&mut RetryState, Ended<'_>) -> Option<Duration>) -> Settled {
         let mut jobs = self.jobs.lock();
         let Some(record) = jobs.get_mut(&id) else { return Settled::Nothing };
         if !matches!(record.state, JobState::Ended(_)) {
@@ -269,11 +270,15 @@ impl Transfer {
         };
         let event = match result {
             Ok(reply) => {
-                verdict(&mut record.retry, &record.job, None);
+                verdict(&mut record.retry, Ended { job: &record.job, unbegun: false, error: None });
                 Event::Done { job: id, reply }
             }
-            Err(error) => match verdict(&mut record.retry, &record.job, Some(&error)) {
-                Some(delay) => {
+            Err(error) => match verdict(
+                &mut record.retry,
+                Ended { job: &record.job, unbegun: record.unbegun, error: Some(&error) },
+            ) {
+                // A transfer that was cut tidies up, and tries nothing else again.
+                Some(delay) if !self.call.cut.is_cancelled() || is_clean_up(&record.job) => {
                     self.retries.fetch_add(1, Ordering::Relaxed);
                     let attempt = record.attempt;
                     record.attempt = attempt.next();
@@ -284,7 +289,7 @@ impl Transfer {
                     record.state = JobState::Waiting { due: Instant::now() + delay };
                     return Settled::RetryAfter(delay);
                 }
-                None => Event::Failed { job: id, error: error.after_attempts(record.attempt.0) },
+                _ => Event::Failed { job: id, error: error.after_attempts(record.attempt.0) },
             },
         };
         jobs.remove(&id);
@@ -318,8 +323,8 @@ impl Transfer {
         inbox.extend(ended.into_iter().map(|job| Event::Failed { job, error: cancelled() }));
     }
 
-    /// Takes back jobs that lie in a mailbox for too long, as if their worker had died: they are handed out again.
-    pub(crate) fn take_back_stale(&self, patience: Duration) -> Vec<JobId> {
+    /// Takes back jobs that lie in a mailbox for too long, as if their worker had died: they are handed out again, in another turn.
+    pub(crate) fn take_back_stale(&self, patience: Duration) -> Vec<(JobId, Option<Turn>)> {
         let mut stale = Vec::new();
         for (id, record) in self.jobs.lock().iter_mut() {
             if let JobState::Flying { since, accepted: false } = record.state
@@ -327,15 +332,17 @@ impl Transfer {
             {
                 record.attempt = record.attempt.next();
                 record.state = JobState::Queued;
-                stale.push(*id);
+                stale.push((*id, record.turn.take()));
             }
         }
         stale
     }
 
-    /// What a scheduler that was started anew must know of this transfer's jobs.
+    /// What a scheduler that was started anew must know of this transfer's jobs, in the order in which they were asked for: were a
+    /// later range of an in-order target to get its memory first, the earlier one might wait for that memory for ever.
     pub(crate) fn reconcile(&self) -> Vec<(JobId, Pending)> {
-        self.jobs
+        let mut pending: Vec<(JobId, Pending)> = self
+            .jobs
             .lock()
             .iter()
             .filter_map(|(id, record)| match &record.state {
@@ -344,7 +351,9 @@ impl Transfer {
                 JobState::Ended(_) => Some((*id, Pending::Ended)),
                 JobState::Flying { .. } => None,
             })
-            .collect()
+            .collect();
+        pending.sort_by_key(|(id, _)| *id);
+        pending
     }
 
     pub(crate) fn tell(&self, event: Event) {
@@ -387,6 +396,14 @@ impl Transfer {
         if self.finished.swap(true, Ordering::AcqRel) {
             return;
         }
+        let result = {
+            let stopped = self.stopped.lock();
+            self.call.phase.close();
+            match (result, &*stopped) {
+                (Err(_), Some(word)) => Err(word.clone()),
+                (result, _) => result,
+            }
+        };
         let result = result.map(|mut outcome| {
             outcome.attempts = self.call.requests.load(Ordering::Relaxed);
             outcome.retries = self.retries.load(Ordering::Relaxed);
@@ -398,6 +415,9 @@ impl Transfer {
             Some(_) => error,
             None => error.in_object(Arc::clone(self.call.bucket()), Arc::clone(self.call.key())),
         });
+        if let Some(source) = &self.call.source {
+            source.close();
+        }
         if let Some(target) = &self.call.target {
             match (&result, target) {
                 (Err(error), Target::Ordered(ordered)) => ordered.end(Err(error.clone())),
@@ -435,6 +455,19 @@ pub(crate) enum Settled {
     RetryAfter(Duration),
     /// The Coordinator has news.
     Over,
+}
+
+/// A job that has ended, to be judged.
+pub(crate) struct Ended<'a> {
+    pub(crate) job: &'a Job,
+    /// Whether the attempt failed before it had begun.
+    pub(crate) unbegun: bool,
+    pub(crate) error: Option<&'a Error>,
+}
+
+/// Whether a job removes what a failed transfer would leave behind.
+pub(crate) fn is_clean_up(job: &Job) -> bool {
+    matches!(job, Job::AbortUpload { .. } | Job::DiscardTarget)
 }
 
 /// A job of the ledger that nobody holds.
@@ -493,10 +526,16 @@ impl Duty {
         self.transfer.accept(self.job, self.attempt)
     }
 
-    /// Tells something before the end.
-    pub(crate) fn note(&self, note: Note) {
+    /// Tells something before the end. What is not `urgent` is heard with the job's end, which saves a wake-up for each small object.
+    pub(crate) fn note(&self, note: Note, urgent: bool) {
         self.transfer.tell(Event::Noted { job: self.job, note });
-        self.ledger.directory.settled(JobSettled { transfer: self.transfer.id(), job: self.job, attempt: self.attempt });
+        if urgent {
+            self.ledger.directory.settled(JobSettled {
+                transfer: self.transfer.id(),
+                job: self.job,
+                attempt: self.attempt,
+            });
+        }
     }
 
     /// The memory part of the permit, to be held beyond the job.
@@ -661,8 +700,13 @@ impl Ledger {
 
     /// Stops a transfer with `error`, unless it is final already or was stopped before.
     pub(crate) fn stop(&self, transfer: &Transfer, error: Error) -> bool {
-        if !transfer.call.phase.try_stop() {
-            return false;
+        {
+            // Together, so that the end finds the word of the one who was told that it counts.
+            let mut stopped = transfer.stopped.lock();
+            if !transfer.call.phase.try_stop() {
+                return false;
+            }
+            *stopped = Some(error.clone());
         }
         transfer.tell(Event::Stop { error });
         self.announce(transfer.id());
@@ -671,12 +715,34 @@ impl Ledger {
 
     /// Ends every transfer at once, without the actors: they are gone.
     pub(crate) fn abandon(&self, error: &Error) {
-        let all: Vec<Arc<Transfer>> = self.transfers.iter().map(|entry| Arc::clone(&entry)).collect();
-        self.transfers.clear();
+        let mut all = Vec::new();
+        // One that enters at this moment is either taken out here or stays, but is never taken out unseen.
+        self.transfers.retain(|_, transfer| {
+            all.push(Arc::clone(transfer));
+            false
+        });
         self.watched.clear();
         for transfer in all {
-            transfer.call.cut();
-            transfer.finish(Err(error.clone()));
+            self.abandon_one(&transfer, error);
+        }
+    }
+
+    /// Ends a transfer at once, without the actors.
+    pub(crate) fn abandon_one(&self, transfer: &Transfer, error: &Error) {
+        self.leave(transfer.id());
+        transfer.call.cut();
+        self.conclude(transfer, Err(error.clone()));
+    }
+
+    /// Tells a transfer's end, and has what the caller gave it let go of where it may block: dropping a reader or a writer runs the
+    /// caller's code.
+    pub(crate) fn conclude(&self, transfer: &Transfer, result: Result<TransferOutcome, Error>) {
+        transfer.finish(result);
+        if let Some(release) = transfer.call.release() {
+            self.lanes.spawn(false, move |_lane, _place| async move {
+                // Dropped with the lane if that ends first.
+                drop(tokio::task::spawn_blocking(release));
+            });
         }
     }
 }

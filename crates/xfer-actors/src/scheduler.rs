@@ -211,14 +211,14 @@ impl PartScheduler {
         let Some(tokens) = self.buckets.get_mut(bucket) else { return };
         let policy = &self.ledger.settings.retry;
         let mut throttled = false;
-        let settled = transfer.settle(id, |retry, job, error| {
-            let Some(error) = error else {
+        let settled = transfer.settle(id, |retry, ended| {
+            let Some(error) = ended.error else {
                 retry.on_success(tokens);
                 return None;
             };
             throttled = error.retry_class() == RetryClass::Throttling;
-            // What only touches this machine fails for good.
-            if !job.is_remote() {
+            // What only touches this machine fails for good, once it has begun.
+            if !ended.job.is_remote() && !ended.unbegun {
                 return None;
             }
             match retry.on_failure(policy, error, fastrand::f64(), tokens) {
@@ -286,7 +286,10 @@ impl PartScheduler {
         let transfers: Vec<Arc<Transfer>> =
             self.ledger.transfers.iter().map(|entry| Arc::clone(&entry)).collect();
         for transfer in transfers {
-            for id in transfer.take_back_stale(STALE_AFTER) {
+            for (id, turn) in transfer.take_back_stale(STALE_AFTER) {
+                if let Some(turn) = turn {
+                    self.queue_of(turn.buffered).on_settled(turn.class);
+                }
                 tracing::warn!(transfer = %transfer.id(), job = %id, "a command was never taken up: it is handed out again");
                 self.enqueue(&transfer, id, true);
             }
@@ -327,8 +330,11 @@ impl Taking<'_> {
 }
 
 fn cost_of(ledger: &Ledger, entry: &Entry) -> Cost {
-    let job = ledger.transfer(entry.transfer).and_then(|transfer| transfer.job(entry.job));
-    Cost { requests: usize::from(job.is_some_and(|job| job.is_remote())), memory: entry.memory, bytes: 0 }
+    match ledger.transfer(entry.transfer).and_then(|transfer| transfer.job(entry.job)) {
+        Some(job) => Cost { requests: usize::from(job.is_remote()), memory: entry.memory, bytes: 0 },
+        // Withdrawn: it leaves the queue at once.
+        None => Cost::default(),
+    }
 }
 
 /// Memory that a job needs to be reserved: whole parts of sources that are read once, and ranges that may have to wait for their turn.

@@ -10,14 +10,15 @@ use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use xfer_core::error::{Error, ErrorKind};
@@ -244,6 +245,24 @@ impl Source {
             Source::Memory(_) | Source::Once(_) => Ok(()),
         }
     }
+
+    /// The transfer has ended: whoever still holds its call holds neither an open file nor parts in memory.
+    pub(crate) fn close(&self) {
+        match self {
+            Source::File(file) => *file.file.lock() = None,
+            Source::Once(once) => once.forget_all(),
+            Source::Memory(_) => {}
+        }
+    }
+
+    /// Lets go of the caller's reader, by what is returned: its destructor is the caller's code.
+    pub(crate) fn release(&self) -> Option<Box<dyn FnOnce() + Send>> {
+        let Source::Once(once) = self else { return None };
+        match std::mem::replace(&mut *once.reader.lock(), ReaderState::Taken) {
+            ReaderState::Ready { once, .. } => Some(Box::new(move || drop(once))),
+            ReaderState::Taken => None,
+        }
+    }
 }
 
 /// What a file is known by, to notice that it changed.
@@ -263,7 +282,7 @@ impl Seen {
 pub(crate) struct FileSource {
     path: PathBuf,
     seen: Seen,
-    file: OnceLock<Arc<File>>,
+    file: Mutex<Option<Arc<File>>>,
 }
 
 impl FileSource {
@@ -277,24 +296,30 @@ impl FileSource {
             return Err(Error::new(ErrorKind::SourceUnavailable, what).in_file(&path));
         }
         let seen = Seen { length: os.file_size(&path).map_err(unavailable)?, ..Seen::of(&metadata) };
-        Ok(FileSource { seen, path, file: OnceLock::new() })
+        Ok(FileSource { seen, path, file: Mutex::new(None) })
     }
 
-    /// The open file; the first caller opens it.
+    /// The open file; the first caller opens it. Nobody gets one that is not what it was.
     pub(crate) fn open(&self) -> Result<Arc<File>, Error> {
-        if let Some(file) = self.file.get() {
+        let mut place = self.file.lock();
+        if let Some(file) = &*place {
             return Ok(Arc::clone(file));
         }
         let file = File::open(&self.path).map_err(|error| {
             Error::new(ErrorKind::SourceUnavailable, error.to_string()).in_file(&self.path).with_source(error)
         })?;
-        let file = Arc::clone(self.file.get_or_init(|| Arc::new(file)));
-        self.check_unchanged()?;
-        Ok(file)
+        self.compare(&file)?;
+        Ok(Arc::clone(place.insert(Arc::new(file))))
     }
 
     fn check_unchanged(&self) -> Result<(), Error> {
-        let Some(file) = self.file.get() else { return Ok(()) };
+        match self.file.lock().clone() {
+            Some(file) => self.compare(&file),
+            None => Ok(()),
+        }
+    }
+
+    fn compare(&self, file: &File) -> Result<(), Error> {
         let metadata = file.metadata().map_err(|error| self.read_error(error))?;
         let now = Seen::of(&metadata);
         if now == self.seen {
@@ -362,6 +387,12 @@ impl OnceSource {
         }
     }
 
+    /// Forgets every part: the transfer has ended, and whoever still holds its call holds none of the memory.
+    pub(crate) fn forget_all(&self) {
+        let kept = std::mem::take(&mut *self.kept.lock());
+        drop(kept);
+    }
+
     /// Forgets a part that is stored.
     pub(crate) fn forget(&self, number: PartNumber) {
         self.kept.lock().remove(&number);
@@ -421,8 +452,16 @@ fn unreadable(error: io::Error) -> Error {
     Error::new(ErrorKind::SourceRead, error.to_string()).with_source(error)
 }
 
-/// Reads up to `wanted` bytes; the flag says that the source ended before there were as many.
+/// Reads up to `wanted` bytes; the flag says that the source ended before there were as many. A panic in the user's code is an error
+/// of the source.
 async fn gather(once: Once, wanted: usize) -> Result<(Once, Bytes, bool), Error> {
+    match AssertUnwindSafe(read_some(once, wanted)).catch_unwind().await {
+        Ok(gathered) => gathered,
+        Err(_) => Err(Error::new(ErrorKind::SourceRead, "the reader panicked")),
+    }
+}
+
+async fn read_some(once: Once, wanted: usize) -> Result<(Once, Bytes, bool), Error> {
     match once {
         Once::Blocking(mut reader) => {
             let read = tokio::task::spawn_blocking(move || {

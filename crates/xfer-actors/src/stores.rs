@@ -1,5 +1,7 @@
 //! What was learnt of the stores that this system talks to, so that it is learnt once.
 
+use std::sync::Arc;
+
 use dashmap::DashMap;
 
 use crate::transport::Origin;
@@ -20,9 +22,27 @@ pub(crate) enum ChecksumStyle {
 #[derive(Debug, Default)]
 pub(crate) struct Stores {
     styles: DashMap<Origin, ChecksumStyle>,
+    without_parts: DashMap<Origin, ()>,
+    session_turns: DashMap<Arc<str>, Arc<tokio::sync::Mutex<()>>>,
 }
 
 impl Stores {
+    /// The turn to fetch a session for a bucket: one request fetches it, and the others of the moment wait for that.
+    pub(crate) fn session_turn(&self, bucket: &Arc<str>) -> Arc<tokio::sync::Mutex<()>> {
+        Arc::clone(&self.session_turns.entry(Arc::clone(bucket)).or_default())
+    }
+
+    /// Whether this store can be asked for a part of an object by its number.
+    pub(crate) fn knows_parts(&self, origin: &Origin) -> bool {
+        !self.without_parts.contains_key(origin)
+    }
+
+    /// The store refused a request for a part by its number: it is not asked like that again.
+    pub(crate) fn no_parts(&self, origin: &Origin) {
+        tracing::info!(store = %origin, "the store knows no part numbers on GET");
+        self.without_parts.insert(origin.clone(), ());
+    }
+
     /// How this store takes checksums.
     pub(crate) fn checksum_style(&self, origin: &Origin) -> ChecksumStyle {
         self.styles.get(origin).map(|style| *style).unwrap_or_default()

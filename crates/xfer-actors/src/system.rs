@@ -130,7 +130,7 @@ impl XferSystem {
         };
         let transport = SharedTransport::new(transport)
             .map_err(|error| Error::new(ErrorKind::InvalidConfig, error.to_string()).with_source(error))?;
-        let lanes = Lanes::start(settings.lanes, transport).map_err(no_threads)?;
+        let lanes = Lanes::start_limited(settings.lanes, settings.max_connections.max(1), transport).map_err(no_threads)?;
         let ledger = Ledger::new(settings, lanes);
         let (sender, receiver) = mpsc::unbounded_channel();
         let closed = Arc::new(Mutex::new(None));
@@ -191,9 +191,15 @@ impl XferSystem {
         if let Some(coordinator) = &*ledger.directory.coordinator.read() {
             coordinator.do_send(StartTransfer { transfer: transfer.id() });
         }
-        // The guardian may have left between the look at `closed` and the entry: then nobody else ends this transfer.
-        if let Some(error) = &*self.inner.closed.lock() {
-            ledger.abandon(error);
+        // The system may have been closed between the look at `closed` and the entry.
+        let closed = self.inner.closed.lock().clone();
+        if let Some(error) = closed {
+            // While there is a Coordinator the guardian has not left, and whatever is in the ledger then is ended by it at the latest.
+            if ledger.directory.coordinator.read().is_some() {
+                ledger.stop(&transfer, error);
+            } else {
+                ledger.abandon_one(&transfer, &error);
+            }
         }
         Ok(transfer)
     }
@@ -251,6 +257,12 @@ impl XferSystem {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.inner.ledger.settings
+    }
+
+    /// Whether it takes no more transfers: it was closed, has given up, or the actix System that it lived in was stopped.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.inner.closed.lock().is_some()
     }
 
     /// Transfers that have not ended.
@@ -373,13 +385,14 @@ impl Guardian {
             }
         };
         for role in Role::ALL {
-            self.start(role, None, &mut arbiters);
+            self.start(role, None, &arbiters);
         }
+        // Nobody waits any more if the starter has died.
         let _ = ready.send(Ok(()));
         while let Some(word) = words.recv().await {
             match word {
                 Word::Farewell => break,
-                Word::Exit(exit) => self.on_exit(&exit, &mut arbiters),
+                Word::Exit(exit) => self.on_exit(&exit, &mut arbiters).await,
             }
         }
         self.farewell(words).await;
@@ -389,14 +402,9 @@ impl Guardian {
         }
     }
 
-    /// Starts an actor on a live arbiter and tells the others its address.
-    fn start(&mut self, role: Role, generation: Option<u64>, arbiters: &mut ArbiterPool) {
+    /// Starts an actor on the arbiter and tells the others its address.
+    fn start(&mut self, role: Role, generation: Option<u64>, arbiters: &ArbiterPool) {
         let generation = generation.unwrap_or_else(|| self.family.register(role.name().into()));
-        if !arbiters.is_alive(0)
-            && let Err(error) = arbiters.replace(0)
-        {
-            tracing::error!(%error, "the actors' thread cannot be replaced");
-        }
         let Some(arbiter) = arbiters.handles().into_iter().next() else { return };
         // No bound: the scheduler's budget is the back-pressure, and actix does not honour a bound for what is sent anyway.
         let spec = ChildSpec {
@@ -415,11 +423,16 @@ impl Guardian {
         let lanes = ledger.lanes.clone();
         let directory = &self.ledger.directory;
         match role {
+            // What was sent to the old address until the new one is known is lost: the ledger is read again afterwards.
             Role::Coordinator => {
-                put(&directory.coordinator, start_supervised(&arbiter, spec, on_exit, || Coordinator::new(ledger)));
+                let coordinator = start_supervised(&arbiter, spec, on_exit, || Coordinator::new(ledger));
+                put(&directory.coordinator, coordinator.clone());
+                coordinator.do_send(crate::coordinator::ReadLedger);
             }
             Role::PartScheduler => {
-                put(&directory.scheduler, start_supervised(&arbiter, spec, on_exit, || PartScheduler::new(ledger)));
+                let scheduler = start_supervised(&arbiter, spec, on_exit, || PartScheduler::new(ledger));
+                put(&directory.scheduler, scheduler.clone());
+                scheduler.do_send(crate::scheduler::ReadLedger);
             }
             Role::Uploader => {
                 put(&directory.uploader, start_supervised(&arbiter, spec, on_exit, || Uploader::new(lanes)));
@@ -431,25 +444,41 @@ impl Guardian {
         }
     }
 
-    fn on_exit(&mut self, exit: &ChildExit, arbiters: &mut ArbiterPool) {
+    async fn on_exit(&mut self, exit: &ChildExit, arbiters: &mut ArbiterPool) {
         let Some(role) = Role::named(exit.name.role()) else { return };
         match self.family.on_exit(exit) {
             Verdict::Ignore => {}
             Verdict::StartAgain { generation, after } => {
                 tracing::warn!(actor = %exit.name, reason = ?exit.reason, ?after, "an actor is started anew");
                 // The wait spaces failures of the whole family; nothing else is the guardian's to do meanwhile.
-                std::thread::sleep(after);
-                if self.family.may_start(exit.name, generation) {
-                    self.start(role, Some(generation), arbiters);
+                tokio::time::sleep(after).await;
+                if arbiters.is_alive(0) {
+                    if self.family.may_start(exit.name, generation) {
+                        self.start(role, Some(generation), arbiters);
+                    }
+                } else if let Err(error) = arbiters.replace(0) {
+                    tracing::error!(%error, "the actors' thread cannot be replaced");
+                    self.give_up(&Error::internal("the actors' thread cannot be replaced").with_source(error));
+                } else {
+                    // A thread takes all its actors with it, and that is one failure. The exits of the others are old ones from now on.
+                    for role in Role::ALL {
+                        self.start(role, None, arbiters);
+                    }
                 }
             }
             Verdict::GiveUp => {
                 tracing::error!(actor = %exit.name, reason = ?exit.reason, "an actor fails again and again: the system gives up");
-                let error = Error::internal(format!("the {} fails again and again", exit.name));
-                *self.closed.lock() = Some(error.clone());
-                self.ledger.abandon(&error);
+                self.give_up(&Error::internal(format!("the {} fails again and again", exit.name)));
             }
         }
+    }
+
+    /// Takes no more transfers, and ends those that there are.
+    fn give_up(&self, error: &Error) {
+        *self.closed.lock() = Some(error.clone());
+        // Before the ledger is emptied: who enters a transfer later finds nobody, and ends it himself.
+        self.ledger.directory.clear();
+        self.ledger.abandon(error);
     }
 
     /// Ends what goes on, in order, while the actors still live.
@@ -461,12 +490,19 @@ impl Guardian {
             self.ledger.stop(&transfer, error.clone());
         }
         let until = tokio::time::Instant::now() + FAREWELL;
-        while !self.ledger.transfers.is_empty() {
+        loop {
+            // Listens before it looks, so that the last transfer does not leave in between.
+            let mut idle = std::pin::pin!(self.ledger.idle.notified());
+            idle.as_mut().enable();
+            if self.ledger.transfers.is_empty() {
+                break;
+            }
             tokio::select! {
-                () = self.ledger.idle.notified() => {}
-                word = words.recv() => {
+                () = idle => {}
+                // Without a handle left there are no words any more, and nothing to wait for there.
+                Some(word) = words.recv() => {
                     // An actor that dies now is not repaired: what it leaves is ended below.
-                    if let Some(Word::Exit(exit)) = word {
+                    if let Word::Exit(exit) = word {
                         tracing::warn!(actor = %exit.name, reason = ?exit.reason, "an actor died during shutdown");
                         break;
                     }
@@ -481,10 +517,10 @@ impl Guardian {
 impl Drop for Guardian {
     /// Also when the System is stopped under it.
     fn drop(&mut self) {
-        let error = Error::new(ErrorKind::ShutDown, "");
-        self.closed.lock().get_or_insert_with(|| error.clone());
-        self.ledger.abandon(&error);
+        let error = self.closed.lock().get_or_insert_with(|| Error::new(ErrorKind::ShutDown, "")).clone();
+        // Before the ledger is emptied: who enters a transfer later finds nobody, and ends it himself.
         self.ledger.directory.clear();
+        self.ledger.abandon(&error);
     }
 }
 

@@ -15,6 +15,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use md5::{Digest as _, Md5};
+
 use crate::checksum::{Algorithm, Checksum, ChecksumKind};
 use crate::error::{Error, ErrorKind};
 use crate::id::{MAX_PARTS, PartNumber};
@@ -501,6 +503,38 @@ fn check_multipart_checksum(checksum: &UploadChecksum) -> Result<(), Error> {
         "{algorithm} cannot be the full-object checksum of a multipart upload; take a CRC, or a larger threshold"
     );
     Err(Error::new(ErrorKind::InvalidArgument, message))
+}
+
+/// The ETag that S3 gives the object made of these parts: the MD5 of their MD5s, a dash, and their number. `None` when the parts' ETags
+/// are no MD5s, as in some other stores.
+///
+/// ```
+/// use xfer_core::id::PartNumber;
+/// use xfer_core::job::UploadedPart;
+/// use xfer_core::upload::multipart_etag;
+/// let etag = "\"d41d8cd98f00b204e9800998ecf8427e\"".into();
+/// let part = UploadedPart { number: PartNumber::FIRST, etag, checksum: None };
+/// assert_eq!(multipart_etag(&[part]).as_deref(), Some("\"59adb24ef3cdbe0297f05b395827453f-1\""));
+/// ```
+#[must_use]
+pub fn multipart_etag(parts: &[UploadedPart]) -> Option<String> {
+    let mut all = Md5::new();
+    for part in parts {
+        let digits = part.etag.trim_matches('"').as_bytes();
+        if digits.len() != 32 {
+            return None;
+        }
+        for pair in digits.chunks_exact(2) {
+            let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+            all.update([digit(pair[0])? << 4 | digit(pair[1])?]);
+        }
+    }
+    let mut etag = String::from("\"");
+    for byte in all.finalize() {
+        etag.push_str(&format!("{byte:02x}"));
+    }
+    etag.push_str(&format!("-{}\"", parts.len()));
+    Some(etag)
 }
 
 fn reply_name(reply: &Reply) -> &'static str {

@@ -395,9 +395,12 @@ impl S3Client {
 
     pub(crate) fn system(&self) -> Result<XferSystem, Error> {
         let mut system = self.inner.system.lock();
-        if let Some(system) = &*system {
+        if let Some(system) = &*system
+            && !system.is_closed()
+        {
             return Ok(system.clone());
         }
+        // The first one, or one in the place of a system that has ended: given up, or stopped with the actix System it lived in.
         let started = XferSystem::start(self.inner.settings.clone(), self.inner.transport.clone())?;
         *system = Some(started.clone());
         Ok(started)

@@ -16,6 +16,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::broadcast;
 use xfer_actors::{Observer, Transfer, XferSystem, on_lane};
 
+use crate::blocking::blocking;
 use crate::callbacks::{Audience, in_callback};
 use crate::{Error, ErrorKind, TransferEvent, TransferMeta, TransferOutcome};
 
@@ -109,12 +110,7 @@ impl TransferFuture {
             return outcome.clone();
         }
         self.check_may_block()?;
-        match Handle::try_current() {
-            Ok(handle) if handle.runtime_flavor() == RuntimeFlavor::MultiThread => {
-                tokio::task::block_in_place(|| self.wait(timeout))
-            }
-            _ => self.wait(timeout),
-        }
+        blocking(|| self.wait(timeout))
     }
 
     fn check_may_block(&self) -> Result<(), Error> {
@@ -232,6 +228,8 @@ impl Cell {
                 return;
             }
             state.outcome = Some(outcome.clone());
+            // Before the lock is given back: who sees the outcome finds the manager without this transfer, and the other way round.
+            (self.on_end)();
             std::mem::take(&mut state.wakers)
         };
         self.resolved.notify_all();
@@ -239,7 +237,6 @@ impl Cell {
             waker.wake();
         }
         self.send(|| TransferEvent::Done(outcome));
-        (self.on_end)();
     }
 }
 

@@ -18,6 +18,7 @@
 //! cloned, awaited, asked with a timeout and cancelled from anywhere; [`Subscriber`]s are told of its life; [`Shutdown`] ends a manager
 //! in an orderly way. No actor is seen here; whoever wants them finds them in `xfer_actors`.
 
+mod blocking;
 mod callbacks;
 mod calls;
 mod client;

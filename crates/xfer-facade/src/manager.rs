@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use xfer_actors::{Call, DownloadTarget, OsUtils, SystemFiles, Tuning, UploadSource, XferSystem, on_lane};
 use xfer_core::id::TransferId;
 
+use crate::blocking::blocking;
 use crate::callbacks::{Audience, in_callback};
 use crate::calls::{Task, TransferCall};
 use crate::meta::TransferMeta;
@@ -112,6 +113,7 @@ struct Registry {
 struct RegistryState {
     active: HashMap<TransferId, TransferFuture>,
     closed: bool,
+    cancelled: bool,
 }
 
 impl Registry {
@@ -129,7 +131,11 @@ impl Registry {
     }
 
     fn cancel_all(&self) {
-        let all: Vec<TransferFuture> = self.state.lock().active.values().cloned().collect();
+        let all: Vec<TransferFuture> = {
+            let mut state = self.state.lock();
+            state.cancelled = true;
+            state.active.values().cloned().collect()
+        };
         for future in all {
             future.cancel();
         }
@@ -288,6 +294,10 @@ impl TransferManager {
         match system.submit(&call, &inner.tuning, future.observer()) {
             Ok(transfer) => {
                 future.set_origin(system.clone(), &transfer);
+                if inner.registry.state.lock().cancelled {
+                    // The manager was shut down while this call started, and could not reach it yet.
+                    future.cancel();
+                }
                 Ok((future, system))
             }
             Err(error) => {
@@ -379,14 +389,6 @@ fn overdue(plan: ShutdownPlan) -> Result<(), Error> {
 
 fn given_up() -> Error {
     Error::new(ErrorKind::WaitTimeout, "transfers that were cancelled have not ended")
-}
-
-/// Waits in a place where that may be an executor's thread.
-fn blocking<T>(wait: impl FnOnce() -> T) -> T {
-    match Handle::try_current() {
-        Ok(handle) if handle.runtime_flavor() == RuntimeFlavor::MultiThread => tokio::task::block_in_place(wait),
-        _ => wait(),
-    }
 }
 
 impl Drop for Inner {

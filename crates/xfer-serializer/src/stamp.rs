@@ -47,7 +47,7 @@ pub enum Payload {
 pub struct Stamp<'a> {
     /// The key, not encoded.
     pub key: &'a str,
-    /// UploadPart: the part. ListParts: the part after which to go on.
+    /// UploadPart: the part. GetObject: the part to get, instead of the object. ListParts: the part after which to go on.
     pub part_number: Option<PartNumber>,
     /// The multipart upload.
     pub upload_id: Option<&'a str>,

@@ -212,6 +212,11 @@ impl Template {
                 }
             }
         }
+        if let (Operation::GetObject, Some(number)) = (self.operation, stamp.part_number) {
+            url.push(separator);
+            url.push_str("partNumber=");
+            url.push_str(&number.get().to_string());
+        }
         Ok(())
     }
 

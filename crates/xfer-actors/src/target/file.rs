@@ -1,7 +1,7 @@
 //! Files as targets: a temporary file beside the target, renamed over it at the end.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,7 +16,27 @@ const NAME_TRIES: u32 = 16;
 
 pub(super) enum Inspected {
     Regular(FileTarget),
-    Device(File),
+    Device(Device),
+}
+
+/// A device or a pipe. Opened with the first bytes, on the thread that writes them: opening a pipe waits for its reader.
+pub(super) struct Device {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl Write for Device {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(OpenOptions::new().write(true).open(&self.path)?),
+        };
+        file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.as_mut().map_or(Ok(()), File::flush)
+    }
 }
 
 /// Looks whether a file can come to be at `path`.
@@ -25,20 +45,19 @@ pub(super) fn inspect(path: PathBuf, os: &Arc<dyn OsUtils>) -> Result<Inspected,
     if path.file_name().is_none() {
         return Err(refuse("it has no file name".to_owned()));
     }
-    // Renaming over a symbolic link would replace the link: the file that it points to is what is meant.
-    let real = match std::fs::symlink_metadata(&path) {
-        Ok(metadata) if metadata.is_symlink() => std::fs::canonicalize(&path).unwrap_or_else(|_| path.clone()),
-        _ => path.clone(),
-    };
-    if let Ok(metadata) = std::fs::metadata(&real) {
-        if metadata.is_dir() {
+    let mut real = path.clone();
+    let mut there = std::fs::symlink_metadata(&path).ok();
+    if there.as_ref().is_some_and(std::fs::Metadata::is_symlink) {
+        // Renaming over a symbolic link would replace the link: the file that it points to is what is meant.
+        real = std::fs::canonicalize(&path).unwrap_or(real);
+        there = std::fs::metadata(&real).ok();
+    }
+    if let Some(there) = there {
+        if there.is_dir() {
             return Err(refuse("it is a directory".to_owned()));
         }
-        if !metadata.is_file() {
-            let device = OpenOptions::new().write(true).open(&real).map_err(|error| {
-                Error::new(ErrorKind::TargetUnavailable, error.to_string()).in_file(&path).with_source(error)
-            })?;
-            return Ok(Inspected::Device(device));
+        if !there.is_file() {
+            return Ok(Inspected::Device(Device { path: real, file: None }));
         }
     }
     let directory = directory_of(&real);
@@ -49,7 +68,7 @@ pub(super) fn inspect(path: PathBuf, os: &Arc<dyn OsUtils>) -> Result<Inspected,
             return Err(refuse(format!("the directory {}: {error}", directory.display())).with_source(error));
         }
     }
-    Ok(Inspected::Regular(FileTarget { path: real, temporary: Mutex::new(None), os: Arc::clone(os) }))
+    Ok(Inspected::Regular(FileTarget { path: real, state: Mutex::new(State::Absent), os: Arc::clone(os) }))
 }
 
 fn directory_of(path: &Path) -> &Path {
@@ -62,8 +81,16 @@ fn directory_of(path: &Path) -> &Path {
 /// A file that comes into being under a temporary name.
 pub(crate) struct FileTarget {
     path: PathBuf,
-    temporary: Mutex<Option<Temporary>>,
+    state: Mutex<State>,
     os: Arc<dyn OsUtils>,
+}
+
+/// How far it has come. It ends once: an attempt that is late makes no file of an ended download.
+enum State {
+    Absent,
+    Made(Temporary),
+    Committed,
+    Discarded,
 }
 
 /// The temporary file; removed when dropped.
@@ -87,39 +114,46 @@ impl Drop for Temporary {
 impl FileTarget {
     /// The temporary file, made at the first call.
     pub(crate) fn open(&self) -> Result<Arc<File>, Error> {
-        let mut temporary = self.temporary.lock();
-        if let Some(made) = &*temporary {
-            return Ok(Arc::clone(&made.file));
+        let mut state = self.state.lock();
+        match &*state {
+            State::Made(made) => return Ok(Arc::clone(&made.file)),
+            State::Absent => {}
+            State::Committed | State::Discarded => return Err(self.ended()),
         }
         let (path, file) = create_beside(&self.path, self.os.as_ref())?;
         let file = Arc::new(file);
-        *temporary = Some(Temporary { path, file: Arc::clone(&file), kept: false, os: Arc::clone(&self.os) });
+        *state = State::Made(Temporary { path, file: Arc::clone(&file), kept: false, os: Arc::clone(&self.os) });
         Ok(file)
     }
 
-    /// Gives the file its name, replacing what was there.
+    fn ended(&self) -> Error {
+        Error::new(ErrorKind::Cancelled, "the download has ended").in_file(&self.path)
+    }
+
+    /// Gives the file its name, replacing what was there, and closes it.
     pub(crate) fn commit(&self) -> Result<(), Error> {
-        let mut temporary = self.temporary.lock();
-        let Some(made) = &mut *temporary else {
-            return Err(Error::internal("there is no temporary file to rename").in_file(&self.path));
+        let mut state = self.state.lock();
+        let made = match &mut *state {
+            State::Made(made) => made,
+            State::Committed => return Ok(()),
+            State::Discarded => return Err(self.ended()),
+            State::Absent => return Err(Error::internal("there is no temporary file to rename").in_file(&self.path)),
         };
-        if made.kept {
-            return Ok(());
-        }
         self.os.rename_file(&made.path, &self.path).map_err(|error| {
             Error::new(ErrorKind::TargetWrite, format!("renaming {}: {error}", made.path.display()))
                 .in_file(&self.path)
                 .with_source(error)
         })?;
         made.kept = true;
+        *state = State::Committed;
         Ok(())
     }
 
     /// Removes the temporary file, unless it was renamed.
     pub(crate) fn discard(&self) {
-        let mut temporary = self.temporary.lock();
-        if temporary.as_ref().is_some_and(|made| !made.kept) {
-            *temporary = None;
+        let mut state = self.state.lock();
+        if !matches!(*state, State::Committed) {
+            *state = State::Discarded;
         }
     }
 

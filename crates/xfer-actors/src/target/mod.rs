@@ -175,11 +175,7 @@ impl Target {
         match self {
             Target::File(file) => file.open().map(drop),
             Target::Memory(memory) => memory.open(size),
-            Target::Ordered(ordered) => {
-                ordered.open(size);
-                Ok(())
-            }
-            Target::Seekable(_) => Ok(()),
+            Target::Seekable(_) | Target::Ordered(_) => Ok(()),
         }
     }
 
@@ -199,6 +195,18 @@ impl Target {
             Target::File(file) => file.discard(),
             Target::Memory(memory) => memory.bytes.lock().clear(),
             Target::Seekable(_) | Target::Ordered(_) => {}
+        }
+    }
+
+    /// Lets go of the caller's writer when the transfer has ended, by what is returned: its destructor is the caller's code.
+    pub(crate) fn release(&self) -> Option<Box<dyn FnOnce() + Send>> {
+        match self {
+            Target::File(_) | Target::Memory(_) => None,
+            Target::Seekable(seekable) => {
+                let writer = Arc::clone(&seekable.writer);
+                Some(Box::new(move || drop(writer.lock().take())))
+            }
+            Target::Ordered(ordered) => ordered.release(),
         }
     }
 
@@ -231,6 +239,10 @@ impl MemoryTarget {
         let too_large = || Error::new(ErrorKind::TooLarge, format!("an object of {size} bytes does not fit in memory"));
         let size = usize::try_from(size).map_err(|_| too_large())?;
         let mut bytes = self.bytes.lock();
+        if bytes.len() == size {
+            // Discovery is repeated: other ranges of the object may be here already.
+            return Ok(());
+        }
         bytes.clear();
         bytes.try_reserve_exact(size).map_err(|_| too_large())?;
         bytes.resize(size, 0);
@@ -252,7 +264,8 @@ impl MemoryTarget {
 
 /// A writer that can seek, used by one lane at a time.
 pub(crate) struct SeekableTarget {
-    writer: Arc<Mutex<Box<dyn WriteSeek>>>,
+    /// Gone once the transfer has ended.
+    writer: Arc<Mutex<Option<Box<dyn WriteSeek>>>>,
     origin: u64,
 }
 
@@ -261,7 +274,7 @@ impl SeekableTarget {
         let origin = writer.stream_position().map_err(|error| {
             Error::new(ErrorKind::TargetUnavailable, format!("the writer cannot seek: {error}")).with_source(error)
         })?;
-        Ok(SeekableTarget { writer: Arc::new(Mutex::new(writer)), origin })
+        Ok(SeekableTarget { writer: Arc::new(Mutex::new(Some(writer))), origin })
     }
 
     pub(crate) async fn write_at(&self, piece: Bytes, offset: u64) -> Result<(), Error> {
@@ -279,7 +292,11 @@ impl SeekableTarget {
 
     async fn blocking(&self, act: impl FnOnce(&mut dyn WriteSeek) -> io::Result<()> + Send + 'static) -> Result<(), Error> {
         let writer = Arc::clone(&self.writer);
-        tokio::task::spawn_blocking(move || act(writer.lock().as_mut()))
+        let act = move || match writer.lock().as_deref_mut() {
+            Some(writer) => act(writer),
+            None => Err(io::Error::other("the download has ended")),
+        };
+        tokio::task::spawn_blocking(act)
             .await
             .map_err(|_| Error::new(ErrorKind::TargetWrite, "the writer panicked"))?
             .map_err(write_error)

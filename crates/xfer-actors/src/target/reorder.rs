@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::sync::Notify;
 use xfer_core::error::{Error, ErrorKind};
 
 use super::write_error;
@@ -44,19 +45,27 @@ pub(crate) struct OrderedTarget {
 
 struct Shared {
     state: Mutex<State>,
+    /// Told when the consumer is back, or will not come back.
+    back: Notify,
     listener: OnceLock<Listener>,
 }
 
 struct State {
     next: u64,
-    size: Option<u64>,
     waiting: BTreeMap<u64, Bytes>,
     /// Memory that is given back once the bytes before the offset have left.
     held: BTreeMap<u64, Permit>,
     consumer: Consumer,
+    /// How many bytes the transfer was last told to have left.
+    told: u64,
+    /// Why nobody takes the bytes any more.
+    failed: Option<Error>,
     /// How it ended: told to a poller behind the last byte.
     end: Option<Result<(), Error>>,
 }
+
+/// The transfer is told of so many bytes at once, where more follow: messages are for parts, not for pieces.
+const TELL_EVERY: u64 = 1 << 20;
 
 impl State {
     /// The next bytes to leave, if they are there.
@@ -82,6 +91,17 @@ impl State {
         std::mem::replace(&mut self.held, still).into_values().collect()
     }
 
+    /// How far it is, if there is something to tell: enough of it, or nothing more that can leave now.
+    fn news(&mut self) -> Option<u64> {
+        let more = self.waiting.first_key_value().is_some_and(|(&offset, _)| offset <= self.next);
+        let new = self.next - self.told;
+        if new == 0 || (more && new < TELL_EVERY) {
+            return None;
+        }
+        self.told = self.next;
+        Some(self.next)
+    }
+
     fn wake(&mut self) {
         if let Consumer::Polled(waker) = &mut self.consumer
             && let Some(waker) = waker.take()
@@ -92,24 +112,32 @@ impl State {
 }
 
 impl Shared {
+    fn tell_delivered(&self, news: Option<u64>) {
+        if let Some(bytes) = news {
+            self.tell(Delivery::Delivered(bytes));
+        }
+    }
+
     fn tell(&self, delivery: Delivery) {
         if let Some(listener) = self.listener.get() {
             listener(delivery);
         }
     }
 
-    /// Counts bytes as gone and gives their memory back; says how many have left in all.
-    fn left(&self, bytes: usize) -> u64 {
-        let (next, permits) = {
+    /// Counts bytes as gone and gives their memory back; says what is to be told.
+    fn left(&self, bytes: usize) -> Option<u64> {
+        let (news, permits) = {
             let mut state = self.state.lock();
             let permits = state.left(bytes as u64);
-            (state.next, permits)
+            (state.news(), permits)
         };
         drop(permits);
-        next
+        news
     }
 
     fn fail(&self, error: Error) {
+        self.state.lock().failed.get_or_insert_with(|| error.clone());
+        self.back.notify_waiters();
         self.tell(Delivery::Failed(error));
     }
 
@@ -121,24 +149,34 @@ impl Shared {
         self.state.lock().next
     }
 
-    /// Gives the consumer back when there is nothing to do; `None` when more came in meanwhile.
+    /// Gives the consumer back when there is nothing to do; an error when more came in meanwhile. Behind the end nobody wants it back.
     fn rest(&self, consumer: Consumer) -> Result<(), (Consumer, Bytes)> {
         let mut state = self.state.lock();
-        match state.pop() {
-            Some(piece) => Err((consumer, piece)),
-            None => {
-                state.consumer = consumer;
-                Ok(())
-            }
+        if let Some(piece) = state.pop() {
+            return Err((consumer, piece));
         }
+        if state.end.is_none() {
+            state.consumer = consumer;
+        }
+        drop(state);
+        self.back.notify_waiters();
+        Ok(())
     }
 }
 
 impl OrderedTarget {
     pub(crate) fn new(consumer: Consumer) -> OrderedTarget {
-        let state =
-            State { next: 0, size: None, waiting: BTreeMap::new(), held: BTreeMap::new(), consumer, end: None };
-        OrderedTarget { shared: Arc::new(Shared { state: Mutex::new(state), listener: OnceLock::new() }) }
+        let state = State {
+            next: 0,
+            waiting: BTreeMap::new(),
+            held: BTreeMap::new(),
+            consumer,
+            told: 0,
+            failed: None,
+            end: None,
+        };
+        let shared = Shared { state: Mutex::new(state), back: Notify::new(), listener: OnceLock::new() };
+        OrderedTarget { shared: Arc::new(shared) }
     }
 
     /// Who is told what has left; set once, before the first byte.
@@ -147,14 +185,10 @@ impl OrderedTarget {
         let _ = self.shared.listener.set(Box::new(listener));
     }
 
-    pub(crate) fn open(&self, size: u64) {
-        self.shared.state.lock().size = Some(size);
-    }
-
     /// Keeps a range's memory accounted for until all bytes before `end` have left.
     pub(crate) fn hold(&self, end: u64, permit: Permit) {
         let mut state = self.shared.state.lock();
-        if end > state.next {
+        if end > state.next && state.end.is_none() {
             // Two ranges do not end at the same offset; a repeated one replaces its own permit.
             state.held.insert(end, permit);
         }
@@ -167,7 +201,7 @@ impl OrderedTarget {
         }
         let mut state = self.shared.state.lock();
         let end = offset + piece.len() as u64;
-        if end <= state.next {
+        if end <= state.next || state.end.is_some() || state.failed.is_some() {
             return;
         }
         match state.waiting.get(&offset) {
@@ -183,30 +217,47 @@ impl OrderedTarget {
         match std::mem::replace(&mut state.consumer, Consumer::Away) {
             Consumer::Blocking(writer) => {
                 drop(state);
-                let shared = Arc::clone(&self.shared);
-                tokio::task::spawn_blocking(move || pump_blocking(&shared, writer));
+                let guard = PumpGuard::new(&self.shared);
+                tokio::task::spawn_blocking(move || pump_blocking(guard, writer));
             }
             Consumer::Async(writer) => {
                 drop(state);
-                tokio::task::spawn_local(pump_async(Arc::clone(&self.shared), writer));
+                tokio::task::spawn_local(pump_async(PumpGuard::new(&self.shared), writer));
             }
             other => state.consumer = other,
         }
     }
 
-    /// Flushes; all bytes have left already. Must be called on a lane.
+    /// Waits until everything that was pushed has left, if it has not, and flushes. Must be called on a lane.
     pub(crate) async fn commit(&self) -> Result<(), Error> {
-        let consumer = std::mem::replace(&mut self.shared.state.lock().consumer, Consumer::Away);
+        let consumer = loop {
+            // Listens before it looks.
+            let mut back = std::pin::pin!(self.shared.back.notified());
+            back.as_mut().enable();
+            {
+                let mut state = self.shared.state.lock();
+                if let Some(error) = &state.failed {
+                    return Err(error.clone());
+                }
+                if let Some(end) = &state.end {
+                    return end.clone();
+                }
+                match &state.consumer {
+                    // Somebody may register a waker at any moment: it must stay where the end is told to it.
+                    Consumer::Polled(_) => break Consumer::Polled(None),
+                    Consumer::Away => {}
+                    _ => break std::mem::replace(&mut state.consumer, Consumer::Away),
+                }
+            }
+            back.await;
+        };
         let flushed = match consumer {
             Consumer::Blocking(mut writer) => tokio::task::spawn_blocking(move || writer.flush())
                 .await
                 .map_err(|_| Error::new(ErrorKind::TargetWrite, "the writer panicked"))?
                 .map_err(write_error),
             Consumer::Async(mut writer) => writer.shutdown().await.map_err(write_error),
-            polled => {
-                self.shared.state.lock().consumer = polled;
-                Ok(())
-            }
+            Consumer::Polled(_) | Consumer::Away => Ok(()),
         };
         if flushed.is_ok() {
             self.end(Ok(()));
@@ -229,16 +280,28 @@ impl OrderedTarget {
         drop(permits);
     }
 
+    /// Lets go of the caller's writer, by what is returned. One that the pump has goes when its last write returns.
+    pub(crate) fn release(&self) -> Option<Box<dyn FnOnce() + Send>> {
+        let mut state = self.shared.state.lock();
+        match &state.consumer {
+            Consumer::Polled(_) | Consumer::Away => None,
+            _ => {
+                let consumer = std::mem::replace(&mut state.consumer, Consumer::Away);
+                Some(Box::new(move || drop(consumer)))
+            }
+        }
+    }
+
     /// The reading end for a stream.
     pub(crate) fn poll_piece(&self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         let mut state = self.shared.state.lock();
         if let Some(piece) = state.pop() {
             drop(state);
-            let left = self.shared.left(piece.len());
-            self.shared.tell(Delivery::Delivered(left));
+            let news = self.shared.left(piece.len());
+            self.shared.tell_delivered(news);
             return Poll::Ready(Some(Ok(piece)));
         }
-        match &state.end {
+        let answer = match &state.end {
             Some(Ok(())) => Poll::Ready(None),
             Some(Err(error)) => {
                 let error = error.clone();
@@ -250,12 +313,17 @@ impl OrderedTarget {
                 state.consumer = Consumer::Polled(Some(context.waker().clone()));
                 Poll::Pending
             }
-        }
+        };
+        let news = state.news();
+        drop(state);
+        self.shared.tell_delivered(news);
+        answer
     }
 }
 
 /// The consumer is given back before the last delivery is told, so that who commits upon it finds the consumer.
-fn pump_blocking(shared: &Shared, mut writer: Box<dyn Write + Send>) {
+fn pump_blocking(mut guard: PumpGuard, mut writer: Box<dyn Write + Send>) {
+    let shared = Arc::clone(&guard.shared);
     let mut next = shared.pop();
     loop {
         let piece = match next.take() {
@@ -268,24 +336,20 @@ fn pump_blocking(shared: &Shared, mut writer: Box<dyn Write + Send>) {
                 _ => break,
             },
         };
-        // A panic in the user's writer must fail the transfer, not leave it waiting for bytes to leave.
-        let written = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| writer.write_all(&piece)));
-        match written {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return shared.fail(write_error(error)),
-            Err(_) => return shared.fail(Error::new(ErrorKind::TargetWrite, "the writer panicked")),
+        if let Err(error) = writer.write_all(&piece) {
+            return guard.fail(write_error(error));
         }
-        let left = shared.left(piece.len());
+        let news = shared.left(piece.len());
         next = shared.pop();
         if next.is_some() {
-            shared.tell(Delivery::Delivered(left));
+            shared.tell_delivered(news);
         }
     }
-    shared.tell(Delivery::Delivered(shared.next()));
+    guard.finish();
 }
 
-async fn pump_async(shared: Arc<Shared>, mut writer: Pin<Box<dyn AsyncWrite + Send>>) {
-    let mut guard = PumpGuard { shared: &shared, finished: false };
+async fn pump_async(mut guard: PumpGuard, mut writer: Pin<Box<dyn AsyncWrite + Send>>) {
+    let shared = Arc::clone(&guard.shared);
     let mut next = shared.pop();
     loop {
         let piece = match next.take() {
@@ -299,26 +363,42 @@ async fn pump_async(shared: Arc<Shared>, mut writer: Pin<Box<dyn AsyncWrite + Se
             },
         };
         if let Err(error) = writer.write_all(&piece).await {
-            guard.finished = true;
-            return shared.fail(write_error(error));
+            return guard.fail(write_error(error));
         }
-        let left = shared.left(piece.len());
+        let news = shared.left(piece.len());
         next = shared.pop();
         if next.is_some() {
-            shared.tell(Delivery::Delivered(left));
+            shared.tell_delivered(news);
         }
     }
-    guard.finished = true;
-    shared.tell(Delivery::Delivered(shared.next()));
+    guard.finish();
 }
 
-/// Fails the transfer when the pump's task is gone in the middle: the user's writer panicked, or its lane died.
-struct PumpGuard<'a> {
-    shared: &'a Shared,
+/// Fails the transfer when the pump is gone in the middle, or never came to run: the user's writer panicked, or its lane died.
+/// Otherwise the transfer would wait for bytes to leave for ever.
+struct PumpGuard {
+    shared: Arc<Shared>,
     finished: bool,
 }
 
-impl Drop for PumpGuard<'_> {
+impl PumpGuard {
+    fn new(shared: &Arc<Shared>) -> PumpGuard {
+        PumpGuard { shared: Arc::clone(shared), finished: false }
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.finished = true;
+        self.shared.fail(error);
+    }
+
+    /// The consumer is back: what has left by now is told, some of it perhaps again.
+    fn finish(&mut self) {
+        self.finished = true;
+        self.shared.tell(Delivery::Delivered(self.shared.next()));
+    }
+}
+
+impl Drop for PumpGuard {
     fn drop(&mut self) {
         if !self.finished {
             self.shared.fail(Error::new(ErrorKind::TargetWrite, "the writer panicked"));

@@ -16,7 +16,7 @@ use super::framing;
 use super::head::{self, Found, ResponseHead};
 use super::inbox::Inbox;
 use super::origin::Origin;
-use super::pool::PoolInner;
+use super::pool::{InUse, PoolInner};
 use super::proxy::Route;
 use super::wire::{Patience, Received, Wire, Written};
 
@@ -51,12 +51,13 @@ pub struct Connection {
     phase: Phase,
     keep_alive: bool,
     reused: bool,
+    _in_use: InUse,
 }
 
 impl Connection {
-    pub(crate) fn new(pool: Rc<PoolInner>, origin: Origin, wire: Wire) -> Self {
+    pub(crate) fn new(pool: Rc<PoolInner>, in_use: InUse, origin: Origin, wire: Wire) -> Self {
         let reused = wire.progress.reused;
-        Self { pool, origin, wire, phase: Phase::Ready, keep_alive: true, reused }
+        Self { pool, origin, wire, phase: Phase::Ready, keep_alive: true, reused, _in_use: in_use }
     }
 
     /// Whether it has served an earlier exchange, so that it may turn out stale.

@@ -3,9 +3,9 @@
 //! The last one put back is the first one taken, so that as few as possible stay warm and the others age out.
 //!
 //! Invariants: a kept connection has nothing unread and nothing half sent; none is handed out that has been idle for longer than
-//! [`super::TransportConfig::pool_idle`].
+//! [`super::TransportConfig::pool_idle`]; kept ones give way before more are open than the lane has a right to.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
@@ -35,6 +35,26 @@ pub(crate) struct PoolInner {
     pub(crate) shared: Arc<SharedTransport>,
     pub(crate) buffers: Arc<BufferPool>,
     idle: RefCell<HashMap<Origin, Vec<Idle>>>,
+    /// Connections that are checked out, or being opened.
+    in_use: Cell<usize>,
+    /// Connections that there may be.
+    limit: Cell<usize>,
+}
+
+/// Counts one connection as in use.
+pub(crate) struct InUse(Rc<PoolInner>);
+
+impl InUse {
+    fn of(pool: &Rc<PoolInner>) -> InUse {
+        pool.in_use.set(pool.in_use.get() + 1);
+        InUse(Rc::clone(pool))
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.0.in_use.set(self.0.in_use.get() - 1);
+    }
 }
 
 struct Idle {
@@ -46,7 +66,17 @@ impl Pool {
     /// An empty pool for this lane.
     pub fn new(shared: Arc<SharedTransport>) -> Self {
         let buffers = BufferPool::new(shared.config.buffer_size, shared.config.spare_buffers);
-        Self { inner: Rc::new(PoolInner { shared, buffers, idle: RefCell::default() }) }
+        let inner =
+            PoolInner { shared, buffers, idle: RefCell::default(), in_use: Cell::new(0), limit: Cell::new(usize::MAX) };
+        Self { inner: Rc::new(inner) }
+    }
+
+    /// The same pool with a bound on its connections: before more are open, kept ones to whatever origin are closed. Those in use are
+    /// never touched, so that the bound holds if no more than that are checked out at once.
+    #[must_use]
+    pub fn limited(self, connections: usize) -> Self {
+        self.inner.limit.set(connections);
+        self
     }
 
     /// What this lane shares with the others.
@@ -61,7 +91,7 @@ impl Pool {
     /// [`TransportError::Tls`], [`TransportError::TlsTimeout`], [`TransportError::TlsConfig`].
     pub async fn checkout(&self, origin: &Origin) -> Result<Connection, TransportError> {
         if let Some(wire) = self.take_idle(origin) {
-            return Ok(Connection::new(Rc::clone(&self.inner), origin.clone(), wire));
+            return Ok(Connection::new(Rc::clone(&self.inner), InUse::of(&self.inner), origin.clone(), wire));
         }
         self.connect(origin).await
     }
@@ -71,8 +101,29 @@ impl Pool {
     /// # Errors
     /// As [`Self::checkout`].
     pub async fn connect(&self, origin: &Origin) -> Result<Connection, TransportError> {
+        let in_use = InUse::of(&self.inner);
+        self.make_room();
         let wire = self.open(origin).await?;
-        Ok(Connection::new(Rc::clone(&self.inner), origin.clone(), wire))
+        Ok(Connection::new(Rc::clone(&self.inner), in_use, origin.clone(), wire))
+    }
+
+    /// Closes kept connections, the longest kept first, until the one that is about to be opened is within the limit.
+    fn make_room(&self) {
+        let mut surplus =
+            (self.idle_connections() + self.inner.in_use.get()).saturating_sub(self.inner.limit.get());
+        let mut idle = self.inner.idle.borrow_mut();
+        while surplus > 0 {
+            // Each list is in the order in which its connections were put back.
+            let Some(oldest) = idle.values_mut().min_by_key(|kept| kept.first().map_or_else(Instant::now, |i| i.since))
+            else {
+                return;
+            };
+            if oldest.is_empty() {
+                return;
+            }
+            oldest.remove(0);
+            surplus -= 1;
+        }
     }
 
     /// Closes every kept connection and frees the spare buffers.

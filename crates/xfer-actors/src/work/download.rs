@@ -8,13 +8,14 @@ use xfer_core::checksum::Hasher;
 use xfer_core::disk::Gate;
 use xfer_core::download::choose_checksum;
 use xfer_core::error::{Error, ErrorKind};
-use xfer_core::job::{Note, Reply};
+use xfer_core::id::PartNumber;
+use xfer_core::job::{Note, ObjectFacts, Reply};
 use xfer_core::plan::first_part_length;
 use xfer_core::range::ByteRange;
 use xfer_serializer::{Operation, Stamp, decode};
 
 use super::Bench;
-use super::exchange::{Answered, ask};
+use super::exchange::{Answered, ask, prepare};
 use super::failure::of_transport;
 use crate::call::Resume;
 use crate::ledger::Duty;
@@ -27,10 +28,19 @@ pub(super) async fn discover(bench: &Bench<'_>, part_size: u64, mut duty: Option
     if let Some(facts) = known {
         let etag = facts.etag.as_deref().unwrap_or_default();
         let range = ByteRange::new(facts.start, facts.start + first_part_length(facts.size, part_size));
-        return fetch(bench, range, etag, duty).await;
+        // It was asked for with If-Match: the object is another by now.
+        return fetch(bench, range, etag, duty).await.map_err(|error| match error.kind() {
+            ErrorKind::PreconditionFailed => error.as_kind(ErrorKind::ObjectModified),
+            _ => error,
+        });
     }
-    let answered = get(bench, &Stamp::key(call.key())).await?;
-    let facts = answered.decode(&[], |answer| decode::get_object(answer, None))?;
+    // From the start, whatever an earlier attempt had landed of an object that has no ETag to be known by.
+    *bench.progress.resume.lock() = None;
+    let (answered, head) = first_answer(bench).await?;
+    let facts = match head.total {
+        Some(total) if total > head.facts.size => whole_object(bench, &head.facts, total).await?,
+        _ => head.facts.clone(),
+    };
     let length = first_part_length(facts.size, part_size);
     let target = call.target()?;
     call.set_landing_checksum(choose_checksum(&facts, part_size, call.validates()));
@@ -38,11 +48,78 @@ pub(super) async fn discover(bench: &Bench<'_>, part_size: u64, mut duty: Option
     target.open(facts.size)?;
     if let Some(duty) = duty.as_deref_mut() {
         duty.shrink_memory(length);
-        duty.note(Note::Discovered(facts.clone()));
+        duty.note(Note::Discovered(facts.clone()), length < facts.size);
     }
     let range = ByteRange::new(facts.start, facts.start + length);
-    let whole = length == facts.size;
-    land(bench, answered, range, facts.start, whole, duty).await
+    let here = head.facts.size;
+    let reply = land(bench, answered, range, facts.start, here, duty.as_deref_mut()).await?;
+    match facts.etag.as_deref() {
+        // The part was shorter than what makes a good first piece.
+        Some(etag) if here < length => fetch(bench, range, etag, duty).await,
+        _ if here < length => Err(Error::new(ErrorKind::Protocol, "an object of several parts has no ETag")),
+        _ => Ok(reply),
+    }
+}
+
+/// What the first answer is of.
+struct FirstHead {
+    /// Of the bytes that follow.
+    facts: ObjectFacts,
+    /// The object's size in bytes, where the answer is of a part and tells it.
+    total: Option<u64>,
+}
+
+/// Asks for the object's first part: of an object that was stored with one request that is all of it, with its checksum, and of one that
+/// was stored in parts it is a piece to begin with, behind which the connection can be kept. Stores that know no parts, and calls for a
+/// range, are asked for everything; what is too much of it is not read.
+async fn first_answer(bench: &Bench<'_>) -> Result<(Answered, FirstHead), Error> {
+    let call = bench.call;
+    let (_template, origin) = prepare(bench, Operation::GetObject).await?;
+    let by_part = call.args().get("Range").is_none() && bench.lane.stores.knows_parts(&origin);
+    if by_part {
+        let stamp = Stamp { part_number: Some(PartNumber::FIRST), ..Stamp::key(call.key()) };
+        match get(bench, &stamp).await {
+            Ok(answered) => {
+                let total = content_range_total(&answered);
+                // An empty object has no range; its answer is understood like a plain one.
+                let facts = answered.decode(&[], |answer| decode::get_object(answer, None))?;
+                return Ok((answered, FirstHead { facts, total }));
+            }
+            Err(error) if error.kind() == ErrorKind::Rejected => bench.lane.stores.no_parts(&origin),
+            Err(error) if error.kind() == ErrorKind::InvalidRange => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let answered = get(bench, &Stamp::key(call.key())).await?;
+    let facts = answered.decode(&[], |answer| decode::get_object(answer, None))?;
+    Ok((answered, FirstHead { facts, total: None }))
+}
+
+/// The size that `Content-Range: bytes a-b/size` ends with.
+fn content_range_total(answered: &Answered) -> Option<u64> {
+    answered.head.header("content-range")?.rsplit_once('/')?.1.trim().parse().ok()
+}
+
+/// Asks for the head of an object whose first part is on its way: it has the checksum of the whole, which no part's answer has.
+async fn whole_object(bench: &Bench<'_>, part: &ObjectFacts, total: u64) -> Result<ObjectFacts, Error> {
+    if bench.call.validates() {
+        let stamp = Stamp { if_match: part.etag.as_deref(), ..Stamp::key(bench.call.key()) };
+        let answered = ask(bench, Operation::HeadObject, &stamp, &[]).await?;
+        if answered.is_success() {
+            let (finished, _none) = answered.read_all(bench).await?;
+            return finished.decode(&[], |answer| decode::get_object(answer, None));
+        }
+        let error = answered.refusal(bench).await;
+        match error.kind() {
+            ErrorKind::PreconditionFailed | ErrorKind::ObjectModified => {
+                return Err(error.as_kind(ErrorKind::ObjectModified));
+            }
+            // Whoever may get but not head an object gets it without verification.
+            ErrorKind::AccessDenied | ErrorKind::Rejected => {}
+            _ => return Err(error),
+        }
+    }
+    Ok(ObjectFacts { size: total, checksums: Vec::new(), ..part.clone() })
 }
 
 /// Lands one range of the object with this ETag.
@@ -65,7 +142,7 @@ pub(super) async fn fetch(
     };
     let answered = get(bench, &stamp).await?;
     answered.decode(&[], |answer| decode::get_object(answer, Some(rest)))?;
-    land(bench, answered, range, start, true, duty).await
+    land(bench, answered, range, start, rest.len(), duty).await
 }
 
 /// Asks for the object, or a range of it.
@@ -80,13 +157,14 @@ fn landed_reply(bench: &Bench<'_>, range: ByteRange) -> Reply {
     Reply::RangeLanded { length: range.len(), checksum }
 }
 
-/// Takes a range's bytes, or what is left of them, from the answer to the target. `whole` says that the answer ends with the range.
+/// Takes a range's bytes, or what is left of them, from the answer to the target; `here` is how many bytes the answer has. If these are
+/// fewer than are left, the reply is of no use, and the rest has to be fetched; if more, they are not read and the connection is closed.
 async fn land(
     bench: &Bench<'_>,
     mut answered: Answered,
     range: ByteRange,
     start: u64,
-    whole: bool,
+    here: u64,
     mut duty: Option<&mut Duty>,
 ) -> Result<Reply, Error> {
     let call = bench.call;
@@ -99,16 +177,24 @@ async fn land(
     if let (Target::Ordered(ordered), Some(permit)) = (target, duty.as_mut().and_then(|duty| duty.take_memory())) {
         ordered.hold(range.end - start, permit);
     }
-    let mut landing = Landing { bench, range, start, landed, hasher, gate: Gate::default() };
+    let until = range.len().min(landed + here);
+    let ends = landed + here <= range.len();
+    let mut landing = Landing { bench, range, start, until, landed, hasher, torn: false, gate: Gate::default() };
     let result = landing.take(&mut answered, target).await;
-    let Landing { landed, hasher, .. } = landing;
-    *bench.progress.resume.lock() = Some(Resume { landed, hasher });
+    let Landing { landed, hasher, torn, .. } = landing;
+    if !torn {
+        *bench.progress.resume.lock() = Some(Resume { landed, hasher });
+    }
     result?;
-    if whole {
+    if ends {
         // Reads the end of the body, which is needed to keep the connection.
         match answered.connection.next_chunk().await {
             Ok(None) => answered.connection.release(),
-            Ok(Some(_)) => return Err(Error::new(ErrorKind::Protocol, "more bytes came than were announced")),
+            Ok(Some(_)) => {
+                // What came before is as doubtful: the next attempt begins anew.
+                *bench.progress.resume.lock() = None;
+                return Err(Error::new(ErrorKind::Protocol, "more bytes came than were announced"));
+            }
             Err(error) => return Err(of_transport(error)),
         }
     }
@@ -121,16 +207,20 @@ struct Landing<'a> {
     range: ByteRange,
     /// The object's first byte to be downloaded: offset 0 of the target.
     start: u64,
+    /// So many bytes of the range are there when the answer has been read.
+    until: u64,
     /// Bytes of the range that are in the target.
     landed: u64,
     hasher: Option<Hasher>,
+    /// Whether the checksum is ahead of what the target has: then nobody can go on from here.
+    torn: bool,
     gate: Gate,
 }
 
 impl Landing<'_> {
     async fn take(&mut self, answered: &mut Answered, target: &Target) -> Result<(), Error> {
         let connection = &mut answered.connection;
-        let length = self.range.len();
+        let length = self.until;
         // The file is made here if there is none yet, so that an empty object is an empty file.
         let file = match target {
             Target::File(file) => Some((file, file.open()?)),
@@ -182,12 +272,14 @@ impl Landing<'_> {
     }
 
     fn hash(&mut self, bytes: &[u8]) {
+        self.torn = true;
         if let Some(hasher) = &mut self.hasher {
             hasher.update(bytes);
         }
     }
 
     fn count(&mut self, bytes: usize) {
+        self.torn = false;
         self.landed += bytes as u64;
         self.bench.progress.reached(self.landed, &self.bench.call.meter);
         self.bench.lane.moved(bytes as u64);

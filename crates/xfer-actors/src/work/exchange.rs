@@ -101,10 +101,14 @@ async fn begin_as(
     Ok(Begun { connection, head, asked })
 }
 
-/// The session of an S3 Express bucket: the one that is kept, or a new one. Requests that need one at the same moment may each fetch
-/// it; the last one stays.
+/// The session of an S3 Express bucket: the one that is kept, or a new one, fetched by one request for all that need it.
 async fn session(bench: &Bench<'_>) -> Result<Identity, Error> {
     let (serializer, bucket) = (bench.call.serializer(), bench.call.bucket());
+    if let Some(identity) = serializer.session(bucket) {
+        return Ok(identity);
+    }
+    let turn = bench.lane.stores.session_turn(bucket);
+    let _mine = turn.lock().await;
     if let Some(identity) = serializer.session(bucket) {
         return Ok(identity);
     }
@@ -141,6 +145,7 @@ pub(super) async fn ask(
 ) -> Result<Answered, Error> {
     loop {
         let begun = begin(bench, operation, stamp).await?;
+        bench.progress.mark_sent();
         match send_whole(begun, body).await {
             Ok(answered) => return Ok(answered),
             Err(error) if error.is_stale_connection() => {}

@@ -8,7 +8,7 @@ use xfer_core::error::{Error, ErrorKind};
 use xfer_core::id::PartNumber;
 use xfer_core::job::{Reply, StoredObject, UploadedPart};
 use xfer_core::range::ByteRange;
-use xfer_core::upload::UploadChecksum;
+use xfer_core::upload::{UploadChecksum, multipart_etag};
 use xfer_serializer::{Operation, Payload, Stamp, chunked, complete_multipart_upload_body, decode};
 
 use super::Bench;
@@ -87,7 +87,8 @@ pub(super) async fn read_part(
     Ok(Reply::PartRead { length, last })
 }
 
-/// CreateMultipartUpload.
+/// CreateMultipartUpload. A request whose answer is lost may have opened an upload that nobody knows the id of, and it is sent again all
+/// the same, as every client does: the alternative is to fail. What such an upload holds is nothing, and a lifecycle rule removes it.
 pub(super) async fn create(bench: &Bench<'_>) -> Result<Reply, Error> {
     let stamp = Stamp { multipart_checksum: bench.call.multipart_checksum(), ..Stamp::key(bench.call.key()) };
     let answered = ask(bench, Operation::CreateMultipartUpload, &stamp, &[]).await?;
@@ -96,7 +97,7 @@ pub(super) async fn create(bench: &Bench<'_>) -> Result<Reply, Error> {
 }
 
 /// CompleteMultipartUpload. An upload that is gone may have been completed by an earlier attempt whose answer was lost: then the
-/// object is there, and is ours if it has our size.
+/// object is there, and is ours if it has our size and our ETag.
 pub(super) async fn complete(
     bench: &Bench<'_>,
     upload_id: &str,
@@ -114,7 +115,6 @@ pub(super) async fn complete(
         object_size: Some(size),
         ..Stamp::key(bench.call.key())
     };
-    let tried_before = bench.progress.mark_tried();
     let answered = ask(bench, Operation::CompleteMultipartUpload, &stamp, &body).await?;
     let outcome = match answered.read_all(bench).await {
         Ok((finished, body)) => finished.decode(&body, decode::complete_multipart_upload),
@@ -124,7 +124,7 @@ pub(super) async fn complete(
         Ok(object) => {
             Ok(Reply::UploadCompleted(StoredObject { sent: checksum.cloned(), ..object }))
         }
-        Err(error) if error.kind() == ErrorKind::NoSuchUpload && tried_before => match stored_before(bench, size).await {
+        Err(error) if error.kind() == ErrorKind::NoSuchUpload && bench.progress.was_repeated() => match stored_before(bench, parts, size).await {
             Some(object) => Ok(Reply::UploadCompleted(object)),
             None => Err(error),
         },
@@ -132,15 +132,18 @@ pub(super) async fn complete(
     }
 }
 
-/// The object, if it is there with the size that this upload would have given it.
-async fn stored_before(bench: &Bench<'_>, size: u64) -> Option<StoredObject> {
+/// The object, if it is the one that this upload makes: of the same size, and with the ETag that its parts give. An object that only
+/// looks alike may be an older one, and to call that a success would lose the new one.
+async fn stored_before(bench: &Bench<'_>, parts: &[UploadedPart], size: u64) -> Option<StoredObject> {
+    let expected = multipart_etag(parts)?;
     let stamp = Stamp::key(bench.call.key());
     let answered = ask(bench, Operation::HeadObject, &stamp, &[]).await.ok()?;
     let (finished, _body) = answered.read_all(bench).await.ok()?;
     let head = &finished.head;
     let stored: u64 = head.header("content-length")?.parse().ok()?;
-    (stored == size).then(|| StoredObject {
-        etag: head.header("etag").map(str::to_owned),
+    let etag = head.header("etag")?;
+    (stored == size && etag == expected).then(|| StoredObject {
+        etag: Some(etag.to_owned()),
         version_id: head.header("x-amz-version-id").map(str::to_owned),
         ..StoredObject::default()
     })
@@ -200,14 +203,20 @@ async fn stream(
             },
             length,
             sent: 0,
+            whole: false,
             commits,
         };
-        let answer = match sender.send(body, &head).await {
+        let sending = sender.send(body, &head).await;
+        let whole = sender.whole;
+        let answer = match sending {
             Ok(trailer) => begun.answer().await.map(|answered| (answered, trailer)),
             Err(Torn::Transport(error)) => Err(error),
             Err(Torn::Source(error)) => return Err(error),
         };
         match answer {
+            Ok((answered, _)) if answered.is_success() && !whole => {
+                return Err(Error::new(ErrorKind::Protocol, "the store said that it has what was not sent yet"));
+            }
             Ok((answered, trailer)) => return Ok((answered, trailer.or_else(|| header.cloned()))),
             Err(error) if error.is_stale_connection() => {}
             Err(error) => return Err(of_transport(error)),
@@ -234,6 +243,8 @@ struct Sender<'a> {
     hasher: Option<Hasher>,
     length: u64,
     sent: u64,
+    /// Whether everything was sent.
+    whole: bool,
     /// Whether the last byte makes the object visible.
     commits: bool,
 }
@@ -244,6 +255,10 @@ impl Sender<'_> {
         let opening = if self.hasher.is_some() { chunked::head(self.length) } else { String::new() };
         let mut before: &[&[u8]] = &[head, opening.as_bytes()];
         if self.length == 0 {
+            if let Held::File(source) = &body.bytes {
+                // Nothing to read, but it must still be there, and still be empty.
+                source.open().map_err(Torn::Source)?;
+            }
             return self.piece(before, &[]).await.map(|_| self.hasher.as_ref().map(Hasher::finish));
         }
         match &body.bytes {
@@ -305,6 +320,7 @@ impl Sender<'_> {
         let sent = self.connection.send(&pieces).await?;
         if sent == Sent::Whole {
             self.sent = reached;
+            self.whole = last;
             self.bench.progress.reached(reached, &self.bench.call.meter);
             self.bench.lane.moved(piece.len() as u64);
         }

@@ -1,0 +1,221 @@
+//! One run of the program: from the words to the exit status.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use tracing_subscriber::EnvFilter;
+use xfer_facade::{CallKind, ExtraArgs, RequestSerializer, S3Client, TransferManager, Verify, create_s3_client};
+
+use crate::args::{Args, Command, Options};
+use crate::drive::{Arguments, Driver, Feed};
+use crate::plan::{Planner, Task};
+use crate::progress::{Progress, Screen};
+use crate::report::Report;
+use crate::{run_file, signals};
+
+const FAILED: u8 = 1;
+const WRONG_USAGE: u8 = 2;
+
+/// Does what the words say.
+pub(crate) fn run(args: Args) -> ExitCode {
+    let Args { command, options } = args;
+    let screen = Screen::new(!options.no_progress && !options.json);
+    log(&options, &screen);
+    match transfer(&command, &options, &screen) {
+        Ok(code) => code,
+        Err(text) => {
+            screen.say(&format!("xfer: {text}"));
+            ExitCode::from(WRONG_USAGE)
+        }
+    }
+}
+
+/// # Errors
+/// Wrong usage, in words.
+fn transfer(command: &Command, options: &Options, screen: &Screen) -> Result<ExitCode, String> {
+    let mut planner = Planner::default();
+    if options.json {
+        planner.reserve_stdout("--json");
+    }
+    let (mut feed, arguments) = match command {
+        Command::Cp { words } => from_words(planner.cp_all(words)?, options)?,
+        Command::Rm { urls } => {
+            let tasks = urls.iter().map(|url| planner.rm(url)).collect::<Result<_, _>>()?;
+            from_words(tasks, options)?
+        }
+        Command::Run { file } => (from_file(file.as_deref(), planner)?, arguments(options, None)?),
+    };
+    let client = client(options)?;
+    let interrupt = signals::watch().map_err(|error| format!("signals cannot be watched: {error}"))?;
+    let manager = TransferManager::new(&client, RequestSerializer::for_client(&client));
+    let mut report = Report::new(screen.clone(), options.json);
+    let progress = Progress::on(screen);
+    Driver { manager: &manager, arguments, report: &mut report, progress, interrupt: &interrupt }.run(&mut feed);
+    report.finish(client.peak_connections());
+    if interrupt.is_raised() {
+        return Ok(ExitCode::from(signals::INTERRUPTED));
+    }
+    if let Some(error) = feed.error {
+        return Err(error);
+    }
+    Ok(if report.is_well() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+}
+
+/// Tasks of the command line, which are all of one kind.
+fn from_words(tasks: Vec<Task>, options: &Options) -> Result<(Feed, Arguments), String> {
+    let kind = tasks.first().map(|task| match task {
+        Task::Upload { .. } => CallKind::Upload,
+        Task::Download { .. } => CallKind::Download,
+        Task::Delete(_) => CallKind::Delete,
+    });
+    Ok((Feed::of(tasks), arguments(options, kind)?))
+}
+
+fn from_file(file: Option<&Path>, mut planner: Planner) -> Result<Feed, String> {
+    let no_thread = |error: io::Error| format!("the file cannot be read: {error}");
+    let batches = match file.filter(|path| path.as_os_str() != OsStr::new("-")) {
+        None => {
+            planner.reserve_stdin("run");
+            run_file::start(io::stdin(), "standard input".to_owned(), planner)
+        }
+        Some(path) => {
+            let name = path.display().to_string();
+            let reader = File::open(path).map_err(|error| format!("{name}: {error}"))?;
+            run_file::start(reader, name, planner)
+        }
+    };
+    batches.map(Feed::reading).map_err(no_thread)
+}
+
+/// The extra arguments of `options`. When all transfers are of one kind each of them has to be one of that kind; otherwise each kind gets
+/// those that it takes.
+fn arguments(options: &Options, kind: Option<CallKind>) -> Result<Arguments, String> {
+    let given = match options.extra_args.as_deref() {
+        None => ExtraArgs::new(),
+        // The parser's message would show what it did not like, which may be a key.
+        Some(json) => serde_json::from_str(json)
+            .map_err(|error| format!("--extra-args is not a JSON object of arguments: column {}", error.column()))?,
+    };
+    let kinds: &[CallKind] = match &kind {
+        Some(kind) => std::slice::from_ref(kind),
+        None => &[CallKind::Upload, CallKind::Download, CallKind::Delete],
+    };
+    for (name, _) in given.iter() {
+        if !kinds.iter().any(|kind| kind.allowed().contains(&name)) {
+            let what = match kind {
+                Some(CallKind::Upload) => "an upload",
+                Some(CallKind::Download) => "a download",
+                Some(CallKind::Delete) => "a delete",
+                None => "any transfer",
+            };
+            return Err(format!("--extra-args: {name} is not an argument of {what}"));
+        }
+    }
+    let of = |kind: CallKind| {
+        let names = given.iter().map(|(name, _)| name);
+        given.without(&names.filter(|name| !kind.allowed().contains(name)).collect::<Vec<_>>())
+    };
+    let upload = of(CallKind::Upload);
+    Ok(Arguments {
+        upload: match options.checksum_algorithm {
+            Some(algorithm) => upload.checksum_algorithm(algorithm),
+            None => upload,
+        },
+        download: of(CallKind::Download),
+        delete: of(CallKind::Delete),
+    })
+}
+
+fn client(options: &Options) -> Result<S3Client, String> {
+    // An empty region is looked up by the library.
+    let mut builder = create_s3_client(options.region.as_deref().unwrap_or_default())
+        .path_style(options.path_style)
+        .verify(verify(options.no_verify_ssl, options.ca_bundle.clone()));
+    if let Some(url) = &options.endpoint_url {
+        builder = builder.endpoint_url(url);
+    }
+    if options.no_sign_request {
+        builder = builder.anonymous();
+    }
+    if let Some(threads) = options.num_threads {
+        builder = builder.num_threads(threads);
+    }
+    if let Some(rate) = options.target_throughput {
+        builder = builder.target_throughput(rate);
+    }
+    if let Some(bytes) = options.part_size {
+        builder = builder.part_size(bytes);
+    }
+    if let Some(connections) = options.max_connections {
+        builder = builder.max_connections(connections);
+    }
+    if let Some(bytes) = options.memory_limit {
+        builder = builder.memory_limit(bytes);
+    }
+    builder.build().map_err(|error| error.to_string())
+}
+
+fn verify(disabled: bool, bundle: Option<PathBuf>) -> Verify {
+    match bundle {
+        _ if disabled => Verify::Disabled,
+        Some(bundle) => Verify::CaBundle(bundle),
+        None => Verify::System,
+    }
+}
+
+/// Logs to standard error when asked to; otherwise there is nobody to log to, which costs nothing.
+fn log(options: &Options, screen: &Screen) {
+    let from_env = std::env::var("RUST_LOG").ok().and_then(|text| EnvFilter::try_new(text).ok());
+    let filter = match (options.verbose, from_env) {
+        (_, Some(filter)) => filter,
+        (0, None) => return,
+        (1, None) => EnvFilter::new("info"),
+        (2, None) => EnvFilter::new("debug"),
+        (_, None) => EnvFilter::new("trace"),
+    };
+    let screen = screen.clone();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || screen.clone()).init();
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use clap::Parser;
+
+    fn options(line: &[&str]) -> Options {
+        Args::try_parse_from([&["xfer", "run"], line].concat()).unwrap().options
+    }
+
+    #[test]
+    fn each_kind_gets_the_arguments_that_it_takes() {
+        let json = r#"{"ContentType":"text/plain","VersionId":"7"}"#;
+        let options = options(&["--extra-args", json, "--checksum-algorithm", "CRC32C"]);
+        let arguments = arguments(&options, None).unwrap();
+        assert_eq!(arguments.upload.text("ContentType"), Some("text/plain"));
+        assert_eq!(arguments.upload.text("ChecksumAlgorithm"), Some("CRC32C"));
+        assert_eq!(arguments.upload.len(), 2);
+        assert_eq!(arguments.download, ExtraArgs::new().with("VersionId", "7"));
+        assert_eq!(arguments.delete, ExtraArgs::new().with("VersionId", "7"));
+    }
+
+    #[test]
+    fn arguments_that_nothing_takes_are_wrong_usage() {
+        let given = options(&["--extra-args", r#"{"ContentType":"text/plain"}"#]);
+        assert!(arguments(&given, Some(CallKind::Upload)).is_ok());
+        let error = arguments(&given, Some(CallKind::Delete)).unwrap_err();
+        assert_eq!(error, "--extra-args: ContentType is not an argument of a delete");
+        assert!(arguments(&options(&["--extra-args", r#"{"Nonsense":1}"#]), None).is_err());
+    }
+
+    #[test]
+    fn a_key_among_the_arguments_is_never_shown() {
+        for json in [r#"{"SSECustomerKey": ["secret"]}"#, r#"["secret"]"#, r#"{"SSECustomerKey":"secret""#, "secret"] {
+            let error = arguments(&options(&["--extra-args", json]), None).unwrap_err();
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+}
