@@ -84,7 +84,8 @@ fn an_upload_whose_completion_was_refused_can_be_cancelled_again() {
         |client| client.retry(xfer_facade::RetryPolicy { base: LIMIT, cap: LIMIT, ..common::quick_retries() }),
     );
     let source = bed.file("source", 1, 3 * PART);
-    let refused = bed.server.inject(FaultRule::on(Op::CompleteMultipartUpload).then(Action::Status(500, "InternalError")));
+    let refused =
+        bed.server.inject(FaultRule::on(Op::CompleteMultipartUpload).then(Action::Status(500, "InternalError")));
     let future = bed.manager.upload(&source, bed.bucket(), "k").start().unwrap();
     // Between two attempts, the pause being long: no event tells of that.
     common::eventually("the completion is refused", || refused.hits() == 1);
@@ -178,7 +179,9 @@ fn a_download_can_be_cancelled_until_it_is_renamed() {
     fault.remove();
     bed.assert_clean(&["target"]);
     // In the middle of bodies: the first one, and a later one while the others are through.
-    for (what, start, bytes) in [("first body", None, 0), ("first body", None, 2_000_000), ("third body", Some(2 * PART), 1)] {
+    for (what, start, bytes) in
+        [("first body", None, 0), ("first body", None, 2_000_000), ("third body", Some(2 * PART), 1)]
+    {
         let rule = FaultRule::on(Op::GetObject);
         let rule = match start {
             Some(start) => rule.range_start(start),
@@ -424,7 +427,8 @@ fn many_transfers_can_be_cancelled_at_once() {
 fn what_a_cancelled_writer_was_given_is_the_beginning_of_the_object() {
     let bed = Bed::new();
     bed.object("k", 1, 4 * PART);
-    let fault = bed.server.inject(FaultRule::on(Op::GetObject).range_start(2 * PART).then(Action::StallAfterBytes(100)));
+    let fault =
+        bed.server.inject(FaultRule::on(Op::GetObject).range_start(2 * PART).then(Action::StallAfterBytes(100)));
     let sink = common::io::Sink::new();
     let future = bed.manager.download(bed.bucket(), "k", DownloadTarget::writer(sink.clone())).start().unwrap();
     common::eventually("two parts and a bit are delivered", || sink.bytes().len() as u64 == 2 * PART + 100);

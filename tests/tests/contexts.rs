@@ -168,23 +168,36 @@ fn a_client_outlives_the_actix_system_that_it_was_used_in() {
 
 #[test]
 fn a_system_that_is_stopped_under_its_transfers_ends_them() {
-    let bed = Bed::new();
-    bed.object("k", 1, 4 * PART);
-    let gate = Gate::new();
-    bed.server.inject(FaultRule::on(Op::GetObject).then(Action::Hold(gate.clone())));
-    let system = actix::System::new();
-    let future = system.block_on(async {
-        let future = bed.manager.download(bed.bucket(), "k", bed.path("target")).start().unwrap();
-        gate.arrived(1).await;
-        actix::System::current().stop();
-        future
-    });
-    system.run().unwrap();
-    assert_eq!(kind(future.result(LIMIT)), ErrorKind::ShutDown);
-    assert_eq!(bed.manager.active(), 0);
-    gate.open();
-    common::eventually("the temporary file goes", || std::fs::read_dir(bed.folder.path()).unwrap().count() == 0);
-    bed.assert_works();
+    for create in [true, false] {
+        let bed = Bed::new();
+        bed.object("k", 1, 4 * PART);
+        let source = bed.file("source", 1, 4 * PART);
+        let gate = Gate::new();
+        // The upload is being opened, or open.
+        for op in [Op::GetObject, if create { Op::CreateMultipartUpload } else { Op::UploadPart }] {
+            bed.server.inject(FaultRule::on(op).then(Action::Hold(gate.clone())));
+        }
+        let system = actix::System::new();
+        let futures = system.block_on(async {
+            let down = bed.manager.download(bed.bucket(), "k", bed.path("target")).start().unwrap();
+            let up = bed.manager.upload(&source, bed.bucket(), "up").start().unwrap();
+            gate.arrived(2).await;
+            actix::System::current().stop();
+            [down, up]
+        });
+        system.run().unwrap();
+        for future in futures {
+            assert_eq!(kind(future.result(LIMIT)), ErrorKind::ShutDown);
+        }
+        assert_eq!(bed.manager.active(), 0);
+        gate.open();
+        common::eventually("the temporary file goes", || std::fs::read_dir(bed.folder.path()).unwrap().count() == 1);
+        bed.assert_works();
+        let stats = || bed.server.stats();
+        common::eventually("the upload is aborted", || stats().count(Op::AbortMultipartUpload) > 0);
+        common::eventually("no upload is left", || bed.server.open_uploads().is_empty());
+        assert!(bed.server.object(bed.bucket(), "up").is_none());
+    }
 }
 
 /// Does what blocks, in a subscriber, and notes how it ended.
@@ -208,8 +221,7 @@ fn a_subscriber_that_would_wait_for_itself_is_told() {
     let bed = Bed::new();
     let (give, future) = mpsc::channel();
     let (seen, kinds) = mpsc::channel();
-    let subscriber =
-        Blocks { future: Mutex::new(future), manager: Mutex::new(Some(bed.manager.clone())), seen };
+    let subscriber = Blocks { future: Mutex::new(future), manager: Mutex::new(Some(bed.manager.clone())), seen };
     let future = bed.manager.upload(&b"x"[..], bed.bucket(), "k").subscriber(subscriber).start().unwrap();
     give.send(future.clone()).unwrap();
     assert_eq!(kinds.recv_timeout(LIMIT).unwrap(), [ErrorKind::WouldDeadlock; 2]);
@@ -383,9 +395,10 @@ fn draining_waits_for_what_goes_on() {
         let (gate, manager) = (gate.clone(), bed.manager.clone());
         move || {
             // Once the shutdown has begun, which is to be seen by its refusals.
-            common::eventually("the manager is closed", || {
-                matches!(manager.delete("bucket", "nothing").start(), Err(e) if e.kind() == ErrorKind::ShutDown)
-            });
+            common::eventually(
+                "the manager is closed",
+                || matches!(manager.delete("bucket", "nothing").start(), Err(e) if e.kind() == ErrorKind::ShutDown),
+            );
             gate.open();
         }
     });

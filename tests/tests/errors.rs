@@ -241,10 +241,11 @@ fn readers_that_fail_or_panic_fail_their_own_transfer_only() {
         let fails = move || Then::after(first(), move |_: &mut [u8]| Err(broken()));
         let panics = move || Then::after(first(), |_: &mut [u8]| panic!("a reader of the test panics"));
         let pieces = futures_util::stream::iter([Ok(Bytes::from(first())), Err(broken())]);
-        let panicking = futures_util::stream::iter([Bytes::from(first()), Bytes::new()]).enumerate().map(|(at, piece)| {
-            assert!(at == 0, "a stream of the test panics");
-            Ok(piece)
-        });
+        let panicking =
+            futures_util::stream::iter([Bytes::from(first()), Bytes::new()]).enumerate().map(|(at, piece)| {
+                assert!(at == 0, "a stream of the test panics");
+                Ok(piece)
+            });
         let sources = [
             ("reader", UploadSource::reader(fails()), "the pipe is broken"),
             ("known reader", UploadSource::reader(fails()).with_length(3 * PART), "the pipe is broken"),

@@ -213,10 +213,27 @@ fn an_answer_that_got_lost_is_found_out() {
             bed.check_object("k", 6, 3 * PART);
             assert_eq!(outcome.etag, Some(bed.server.object(bed.bucket(), "k").unwrap().etag()));
             assert_eq!((outcome.bytes, fault.hits()), (3 * PART, losses));
+            assert_eq!(outcome.verified, Verified::FullObject(Algorithm::Crc64Nvme));
             fault.remove();
             bed.assert_clean(&["source"]);
         }
     }
+    // By the ETag that the parts give, where there is no checksum of the whole to know it by.
+    let md5s = Bed::with(|_| xfer_tests::TestServer::builder(), |client| client);
+    md5s.server.inject(FaultRule::on(Op::CompleteMultipartUpload).times(1).then(Action::ResetAnswer));
+    let by_parts = ExtraArgs::new().checksum_algorithm(Algorithm::Sha256);
+    let call = md5s.manager.upload(&source, md5s.bucket(), "k").extra_args(by_parts);
+    call.start().unwrap().result(LIMIT).unwrap();
+    md5s.check_object("k", 6, 3 * PART);
+    md5s.assert_clean(&[]);
+    // An answer that is lost for ever is not a success because an older object looks alike.
+    bed.object("k", 7, 3 * PART);
+    let lost = bed.server.inject(FaultRule::on(Op::CompleteMultipartUpload).times(1).then(Action::Reset));
+    let gone = bed.server.inject(FaultRule::on(Op::CompleteMultipartUpload).then(Action::Status(404, "NoSuchUpload")));
+    let result = bed.manager.upload(&source, bed.bucket(), "k").start().unwrap().result(LIMIT);
+    assert_eq!((kind(result), lost.hits(), gone.hits()), (ErrorKind::NoSuchUpload, 1, 1));
+    bed.check_object("k", 7, 3 * PART);
+    bed.server.clear_faults();
     // An upload that somebody else has thrown away is no success, whatever lies under its key.
     bed.object("k", 7, 3 * PART);
     bed.server.inject(FaultRule::on(Op::CompleteMultipartUpload).then(Action::Status(404, "NoSuchUpload")));
@@ -253,7 +270,8 @@ fn an_error_that_comes_as_a_success_is_an_error() {
 #[test]
 fn bytes_that_the_store_got_wrong_are_sent_again() {
     let bed = Bed::new();
-    let fault = bed.server.inject(FaultRule::on(Op::UploadPart).part(2).times(2).then(Action::Status(400, "BadDigest")));
+    let fault =
+        bed.server.inject(FaultRule::on(Op::UploadPart).part(2).times(2).then(Action::Status(400, "BadDigest")));
     let (up, _) = round_trip(&bed, "k", 9);
     assert_eq!((up.retries, fault.hits()), (2, 2));
     bed.server.inject(FaultRule::on(Op::PutObject).then(Action::Status(400, "BadDigest")));
@@ -282,6 +300,28 @@ fn a_store_that_takes_no_trailers_gets_headers() {
     let last = requests.iter().rfind(|request| request.op == Op::UploadPart).unwrap();
     assert!(last.headers.contains_key("x-amz-checksum-crc64nvme"), "{:?}", last.headers);
     bed.assert_clean(&["source", "target"]);
+}
+
+#[test]
+fn checksums_are_asked_for_wherever_they_are_told() {
+    let bed = Bed::new();
+    round_trip(&bed, "k", 15);
+    for request in bed.server.requests().iter().filter(|request| matches!(request.op, Op::GetObject | Op::HeadObject)) {
+        // A range that is not the object has no checksum.
+        let asked = request.headers.get("x-amz-checksum-mode").map(String::as_str);
+        assert!(asked == Some("ENABLED") || request.range.is_some(), "{request:?}");
+    }
+    // A store that has the checksum and tells it only with whole objects is found out once.
+    let bed = Bed::new();
+    bed.object("small", 1, 1000);
+    bed.server.inject(FaultRule::on(Op::GetObject).times(1).then(Action::RemoveHeader("x-amz-checksum-crc64nvme")));
+    for _ in 0..3 {
+        let call = bed.manager.download(bed.bucket(), "small", DownloadTarget::memory());
+        let outcome = call.start().unwrap().result(LIMIT).unwrap();
+        assert_eq!(outcome.verified, Verified::FullObject(Algorithm::Crc64Nvme));
+    }
+    assert_eq!((bed.server.stats().count(Op::HeadObject), bed.server.stats().count(Op::GetObject)), (1, 3));
+    bed.assert_clean(&[]);
 }
 
 #[test]

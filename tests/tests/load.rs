@@ -5,13 +5,19 @@ mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use common::io::{Pattern, Sink, pattern_stream};
 use common::{Bed, LIMIT, PART, kind, manager_of, runtime};
 use futures_util::future::join_all;
-use xfer_facade::{DownloadTarget, ErrorKind, TransferFuture, TransferManager, UploadSource, on_progress_fn};
+use xfer_actors::transport::TransportConfig;
+use xfer_actors::{Call, Observer, Settings, Tuning, XferSystem};
+use xfer_facade::{
+    DownloadTarget, Error, ErrorKind, ExtraArgs, TransferFuture, TransferManager, TransferOutcome, UploadSource,
+    on_progress_fn,
+};
 use xfer_tests::{Action, FaultRule, Gate, Op, pattern};
 
 #[test]
@@ -218,6 +224,42 @@ fn one_huge_file_and_many_small_ones_share_the_connections() {
     bed.check_object("huge", 1, 60 * PART);
     assert!(bed.server.stats().max_connections <= 4);
     bed.assert_clean(&["huge"]);
+}
+
+/// Tells a channel when its transfer has ended.
+struct Ended(mpsc::Sender<Result<TransferOutcome, Error>>);
+
+impl Observer for Ended {
+    fn progressed(&self, _bytes: u64) {}
+
+    fn finished(&self, result: Result<TransferOutcome, Error>) {
+        self.0.send(result).unwrap();
+    }
+}
+
+#[test]
+fn connections_that_are_kept_for_one_host_give_way_to_those_for_another() {
+    let bed = Bed::new();
+    let settings = Settings { lanes: 2, max_connections: 3, ..Settings::default() };
+    let system = XferSystem::start(settings, TransportConfig::default()).unwrap();
+    // The same server by two names: two origins, as two buckets of S3 are.
+    let port = bed.server.address().port();
+    let stores =
+        ["127.0.0.1", "localhost"].map(|host| common::serializer_at(&bed.server, &format!("http://{host}:{port}")));
+    let (sender, ended) = mpsc::channel();
+    for index in 0..60 {
+        let key = format!("{index}");
+        let data = pattern::bytes(index, 1000);
+        let call = Call::upload(&stores[index as usize / 3 % 2], data, bed.bucket(), &key, ExtraArgs::new()).unwrap();
+        drop(system.submit(&call, &Tuning::default(), Box::new(Ended(sender.clone()))).unwrap());
+    }
+    for _ in 0..60 {
+        ended.recv_timeout(LIMIT).unwrap().unwrap();
+    }
+    assert!(bed.server.stats().connections_accepted > 3, "connections were replaced");
+    let peak = system.lanes().transport().peak_connections();
+    assert!((1..=3).contains(&peak), "{peak} connections at once");
+    assert!(system.close(LIMIT));
 }
 
 #[test]

@@ -162,6 +162,8 @@ fn a_system_that_gives_up_ends_its_transfers_and_is_replaced() {
     // The next transfer finds a system that works, behind the same manager.
     pair.bed.assert_works();
     assert!(!pair.bed.client.actors().unwrap().is_closed());
+    common::eventually("the upload is aborted", || pair.bed.server.open_uploads().is_empty());
+    pair.bed.assert_clean(&[]);
     assert!(pair.bed.server.object(pair.bed.bucket(), "up").is_none());
 }
 

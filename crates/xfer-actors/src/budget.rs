@@ -101,3 +101,6 @@ impl fmt::Debug for Permit {
         write!(f, "Permit({:?})", self.cost)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -224,6 +224,12 @@ impl Call {
         }
     }
 
+    /// The object's ETag, once a download has discovered it: what [`FetchRange`](crate::FetchRange) asks for.
+    #[must_use]
+    pub fn etag(&self) -> Option<Arc<str>> {
+        self.discovered.get().and_then(|facts| facts.etag.clone())
+    }
+
     /// Whether source or target needs an asynchronous runtime that may be that of the caller, so that blocking there could block it.
     #[must_use]
     pub fn needs_callers_runtime(&self) -> bool {
@@ -438,3 +444,6 @@ impl JobProgress {
         self.resume.lock().as_ref().map_or(0, |resume| resume.landed)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -109,3 +109,6 @@ fn write_all_at(file: &File, mut bytes: &[u8], mut offset: u64) -> io::Result<()
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -265,3 +265,6 @@ async fn serve(mut tasks: mpsc::UnboundedReceiver<Task>, seats: usize, common: C
         tokio::task::spawn_local(future);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,9 +36,13 @@ use crate::settings::Settings;
 use crate::target::reorder::Delivery;
 use crate::target::Target;
 use crate::uploader::Uploader;
+use crate::work;
 
-/// Who is told what becomes of a transfer. The calls come from the Coordinator's thread and must not block.
+/// Who is told what becomes of a transfer. All calls but the first come from the Coordinator's thread and must not block.
 pub trait Observer: Send + Sync {
+    /// The transfer is accepted. Called before everything else, on the thread that submits it.
+    fn queued(&self) {}
+
     /// `bytes` more have been moved since the last call. Only called if [`wants_progress`](Observer::wants_progress).
     fn progressed(&self, bytes: u64);
 
@@ -562,7 +566,12 @@ impl Duty {
         // Before the news, so that who hears of it finds the budget free.
         self.permit = None;
         let memory = self.memory.take();
-        if self.transfer.report(self.job, self.attempt, result, memory) {
+        let counts = self.transfer.report(self.job, self.attempt, result, memory);
+        if self.transfer.is_finished() {
+            // It was abandoned while this attempt opened an upload.
+            self.ledger.abort_orphan(&self.transfer);
+        }
+        if counts {
             self.ledger.directory.ended(AttemptEnded {
                 transfer: self.transfer.id(),
                 job: self.job,
@@ -732,6 +741,23 @@ impl Ledger {
         self.leave(transfer.id());
         transfer.call.cut();
         self.conclude(transfer, Err(error.clone()));
+        self.abort_orphan(transfer);
+    }
+
+    /// Aborts the multipart upload of a transfer that was ended without its machine. Once, and nobody waits for it: there is nobody left
+    /// who could try again.
+    fn abort_orphan(&self, transfer: &Transfer) {
+        let Some(upload_id) = transfer.open_upload.lock().take() else { return };
+        let (call, lanes) = (Arc::clone(&transfer.call), self.lanes.clone());
+        self.lanes.spawn(true, move |lane, place| async move {
+            let job = Job::AbortUpload { upload_id };
+            if let Err(error) = work::run(&lane, &call, &job, &JobProgress::default(), None).await {
+                tracing::warn!(transfer = %call.id(), %error, "a multipart upload is left behind");
+            }
+            drop(place);
+            // Kept until now: without it the lane ends.
+            drop(lanes);
+        });
     }
 
     /// Tells a transfer's end, and has what the caller gave it let go of where it may block: dropping a reader or a writer runs the
@@ -752,3 +778,6 @@ impl fmt::Debug for Ledger {
         f.debug_struct("Ledger").field("transfers", &self.transfers.len()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

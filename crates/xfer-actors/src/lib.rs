@@ -39,6 +39,8 @@ mod stores;
 pub mod supervise;
 mod system;
 pub mod target;
+#[cfg(test)]
+mod test_kit;
 pub mod transport;
 mod uploader;
 mod work;

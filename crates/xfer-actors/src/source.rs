@@ -508,3 +508,6 @@ async fn read_some(once: Once, wanted: usize) -> Result<(Once, Bytes, bool), Err
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

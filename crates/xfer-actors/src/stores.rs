@@ -23,6 +23,7 @@ pub(crate) enum ChecksumStyle {
 pub(crate) struct Stores {
     styles: DashMap<Origin, ChecksumStyle>,
     without_parts: DashMap<Origin, ()>,
+    parts_with_checksums: DashMap<Origin, ()>,
     session_turns: DashMap<Arc<str>, Arc<tokio::sync::Mutex<()>>>,
 }
 
@@ -37,10 +38,21 @@ impl Stores {
         !self.without_parts.contains_key(origin)
     }
 
-    /// The store refused a request for a part by its number: it is not asked like that again.
+    /// The store refused a request for a part by its number, or answered it without the checksum that it has: it is not asked like
+    /// that again.
     pub(crate) fn no_parts(&self, origin: &Origin) {
-        tracing::info!(store = %origin, "the store knows no part numbers on GET");
+        tracing::info!(store = %origin, "the store is not asked for parts by their numbers any more");
         self.without_parts.insert(origin.clone(), ());
+    }
+
+    /// Whether this store has told a checksum with a part: one that comes without has none.
+    pub(crate) fn parts_tell_checksums(&self, origin: &Origin) -> bool {
+        self.parts_with_checksums.contains_key(origin)
+    }
+
+    /// The store has told a checksum with a part.
+    pub(crate) fn told_checksum_of_part(&self, origin: &Origin) {
+        self.parts_with_checksums.insert(origin.clone(), ());
     }
 
     /// How this store takes checksums.

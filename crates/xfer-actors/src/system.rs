@@ -186,6 +186,7 @@ impl XferSystem {
         let machine = machine_for(call, &ledger.settings, tuning)
             .map_err(|error| error.in_object(Arc::clone(call.bucket()), Arc::clone(call.key())))?;
         let interval = tuning.progress_interval.unwrap_or(ledger.settings.progress_interval);
+        observer.queued();
         let transfer = Arc::new(Transfer::new(Arc::clone(call), machine, interval, observer));
         ledger.enter(Arc::clone(&transfer));
         if let Some(coordinator) = &*ledger.directory.coordinator.read() {
@@ -527,3 +528,6 @@ impl Drop for Guardian {
 fn put<A: Actor<Context = Context<A>> + Supervised>(place: &RwLock<Option<Addr<A>>>, address: Addr<A>) {
     *place.write() = Some(address);
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,7 @@ const LASTING: Duration = Duration::from_millis(300);
 /// Most bars on the screen.
 const BARS: usize = 8;
 /// Columns for a name.
-const NAME: usize = 24;
+const NAME: usize = 20;
 
 /// Standard error: lines go above the bars, if there are any.
 #[derive(Clone, Debug)]
@@ -150,14 +150,14 @@ impl Speed {
     /// The rate, and how long `left` more bytes take.
     fn words(&self, left: Option<u64>) -> String {
         let Some(rate) = self.rate else { return String::new() };
-        let words = format!("{:>12}/s", HumanBytes(rate as u64).to_string());
+        let words = format!("{:>11}/s", HumanBytes(rate as u64).to_string());
         match left {
             Some(left) if rate >= 1.0 => {
                 // Longer than a year is not known any better.
                 let seconds = (left as f64 / rate).min(3.2e7) as u64;
-                format!("{words} {:>8}", clock(seconds))
+                format!("{words} {:>7}", clock(seconds))
             }
-            Some(_) => format!("{words}     --:--"),
+            Some(_) => format!("{words}   --:--"),
             None => words,
         }
     }
@@ -260,9 +260,9 @@ fn style(bounded: bool) -> ProgressStyle {
 
 fn template(bounded: bool) -> &'static str {
     if bounded {
-        "{msg:24!} [{wide_bar}] {bytes:>10} of {total_bytes:10} {prefix}"
+        "{msg:20!} [{wide_bar}] {bytes:>10}/{total_bytes:10} {prefix}"
     } else {
-        "{msg:24!} {bytes:>10} {prefix}"
+        "{msg:20!} {bytes:>10} {prefix}"
     }
 }
 
@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(shortened("short"), "short");
         let name = shortened("a/very/long/path/to/a/file-with-a-name.tar.gz");
         assert_eq!(name.chars().count(), NAME);
-        assert!(name.starts_with('…') && name.ends_with("file-with-a-name.tar.gz"), "{name}");
+        assert!(name.starts_with('…') && name.ends_with("-with-a-name.tar.gz"), "{name}");
     }
 
     #[test]

@@ -5,11 +5,6 @@
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind};
-use crate::plan::DEFAULT_MULTIPART_THRESHOLD;
-
-/// How often subscribers hear of progress when nothing else is asked for: ten times a second is smooth to the eye. The original reports
-/// once a second, which its users find jerky.
-pub const DEFAULT_PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Settings for all transfers of one manager. Unset ones leave the client's in force.
 ///
@@ -17,8 +12,7 @@ pub const DEFAULT_PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 /// use xfer_core::transfer_config::TransferConfig;
 /// let config = TransferConfig::new().multipart_chunksize(16 << 20).max_request_concurrency(4);
 /// config.validate()?;
-/// assert_eq!(config.part_size(), Some(16 << 20));
-/// assert_eq!(config.multipart_upload_threshold(), 8 << 20);
+/// assert_eq!(config.multipart_chunksize, Some(16 << 20));
 ///
 /// let error = TransferConfig::new().multipart_chunksize(0).validate().unwrap_err();
 /// assert_eq!(error.message(), "Provided parameter multipart_chunksize of value 0 must be greater than 0.");
@@ -29,11 +23,11 @@ pub const DEFAULT_PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 pub struct TransferConfig {
     /// Size of a part in bytes; unset: the client's part size.
     pub multipart_chunksize: Option<u64>,
-    /// Largest object in bytes that is uploaded with one request; unset: 8 MiB, as in the original, whatever the client has.
+    /// Largest object in bytes that is uploaded with one request; unset: the client's threshold.
     pub multipart_threshold: Option<u64>,
     /// Most requests of one transfer at a time; unset: as many as the client has connections for.
     pub max_request_concurrency: Option<usize>,
-    /// Shortest time between two reports of progress; unset: [`DEFAULT_PROGRESS_INTERVAL`]. Not in the original.
+    /// Shortest time between two reports of progress; unset: 100 ms. Not in the original.
     pub progress_interval: Option<Duration>,
 }
 
@@ -70,24 +64,6 @@ impl TransferConfig {
     pub fn progress_interval(mut self, interval: Duration) -> TransferConfig {
         self.progress_interval = Some(interval);
         self
-    }
-
-    /// The part size in bytes that is asked for; `None`: the client's.
-    #[must_use]
-    pub fn part_size(&self) -> Option<u64> {
-        self.multipart_chunksize
-    }
-
-    /// The largest object in bytes that is uploaded with one request: 8 MiB when unset.
-    #[must_use]
-    pub fn multipart_upload_threshold(&self) -> u64 {
-        self.multipart_threshold.unwrap_or(DEFAULT_MULTIPART_THRESHOLD)
-    }
-
-    /// The shortest time between two reports of progress.
-    #[must_use]
-    pub fn report_interval(&self) -> Duration {
-        self.progress_interval.unwrap_or(DEFAULT_PROGRESS_INTERVAL)
     }
 
     /// Judges the settings: each that is set must be above 0.

@@ -173,7 +173,7 @@ impl S3ClientBuilder {
     }
 
     /// Bytes of memory for parts that must be kept whole: of sources that are read once, and of targets that take bytes in order. Default
-    /// 64 MiB. Files need none of it.
+    /// 64 MiB, or a quarter of what the control group allows if that is less. Files need none of it.
     pub fn memory_limit(mut self, bytes: u64) -> Self {
         self.memory_limit = Some(bytes);
         self
@@ -256,7 +256,7 @@ impl S3ClientBuilder {
     fn settings(&self) -> Result<Settings, Error> {
         let defaults = Settings::default();
         let part_size = self.part_size.unwrap_or(defaults.part_size);
-        checked_part_size(part_size)?;
+        checked_part_size(part_size).map_err(|error| error.as_kind(ErrorKind::InvalidConfig))?;
         let connections = match (self.max_connections, self.target_throughput) {
             (Some(connections), _) => connections,
             (None, Some(target)) => connections_for(target),
@@ -267,7 +267,7 @@ impl S3ClientBuilder {
             part_size,
             multipart_threshold: self.multipart_threshold.unwrap_or(defaults.multipart_threshold),
             max_connections: connections,
-            memory_limit: self.memory_limit.unwrap_or(defaults.memory_limit),
+            memory_limit: self.memory_limit.unwrap_or_else(|| default_memory(defaults.memory_limit)),
             retry: self.retry,
             restart: self.restart,
             ..defaults
@@ -312,6 +312,11 @@ impl fmt::Debug for S3ClientBuilder {
             .field("endpoint_url", &self.endpoint_url)
             .finish_non_exhaustive()
     }
+}
+
+/// At most a quarter of what a container may have, so that the program around it lives.
+fn default_memory(usual: u64) -> u64 {
+    detect::memory_limit().map_or(usual, |limit| (limit / 4).clamp(LEAST_MEMORY, usual))
 }
 
 /// The environment's and the profile files' configuration. Read on a thread of its own, so that it works within any runtime.

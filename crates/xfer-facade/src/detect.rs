@@ -22,11 +22,19 @@ fn links() -> Vec<Link> {
     devices
         .flatten()
         .filter_map(|device| {
-            let name = device.file_name().into_string().ok()?;
+            // The place that the link leads to tells a card from a bridge or a tunnel.
+            let place = fs::read_link(device.path()).ok()?;
             let speed = fs::read_to_string(device.path().join("speed")).ok()?;
-            Link::parse(&name, &speed)
+            Link::parse(&place.to_string_lossy(), &speed)
         })
         .collect()
+}
+
+/// The memory in bytes that the control group leaves this process, if it sets a limit.
+pub(crate) fn memory_limit() -> Option<u64> {
+    ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
+        .into_iter()
+        .find_map(|file| throughput::memory_limit(&fs::read_to_string(file).ok()?))
 }
 
 fn cpu_quota() -> Option<CpuQuota> {

@@ -244,6 +244,10 @@ impl Cell {
 struct Watch(Arc<Cell>);
 
 impl Observer for Watch {
+    fn queued(&self) {
+        self.0.audience.queued();
+    }
+
     fn progressed(&self, bytes: u64) {
         self.0.send(|| TransferEvent::Progress { bytes, total: self.0.meta.bytes_transferred() });
         if !self.0.audience.is_empty() {

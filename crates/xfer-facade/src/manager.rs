@@ -14,6 +14,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Notify;
 use xfer_actors::{Call, DownloadTarget, OsUtils, SystemFiles, Tuning, UploadSource, XferSystem, on_lane};
 use xfer_core::id::TransferId;
+use xfer_core::plan::checked_part_size;
 
 use crate::blocking::blocking;
 use crate::callbacks::{Audience, in_callback};
@@ -290,7 +291,6 @@ impl TransferManager {
             }
             state.active.insert(id, future.clone());
         }
-        audience.queued();
         match system.submit(&call, &inner.tuning, future.observer()) {
             Ok(transfer) => {
                 future.set_origin(system.clone(), &transfer);
@@ -440,6 +440,9 @@ impl TransferManagerBuilder {
     /// [`InvalidConfig`](ErrorKind::InvalidConfig) for a number in the configuration that cannot be.
     pub fn build(self) -> Result<TransferManager, Error> {
         self.config.validate()?;
+        if let Some(part_size) = self.config.multipart_chunksize {
+            checked_part_size(part_size).map_err(|error| error.as_kind(ErrorKind::InvalidConfig))?;
+        }
         Ok(self.finish())
     }
 

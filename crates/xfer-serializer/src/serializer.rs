@@ -144,7 +144,7 @@ impl RequestSerializer {
     ) -> Result<Template, Error> {
         let capturer = self.capturer.as_ref().map_err(Clone::clone)?;
         let mut args = ssec::complete(args)?.into_owned();
-        if operation == Operation::GetObject {
+        if matches!(operation, Operation::GetObject | Operation::HeadObject) {
             self.put_checksum_mode(&mut args);
         }
         let region = self.region_of(bucket);

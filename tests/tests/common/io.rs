@@ -59,7 +59,7 @@ pub(crate) fn pattern_stream(seed: u64, len: u64) -> impl Stream<Item = io::Resu
     let mut turn = 0_usize;
     futures_util::stream::iter(std::iter::from_fn(move || {
         turn += 1;
-        if turn % 5 == 0 {
+        if turn.is_multiple_of(5) {
             return Some(Ok(Bytes::new()));
         }
         let mut piece = vec![0; 1 + (turn * 7919) % 60_000];

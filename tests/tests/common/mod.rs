@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use xfer_facade::{
-    EndpointConfig, Error, ErrorKind, ProxyPolicy, RequestSerializer, RetryPolicy, S3Client, S3ClientBuilder, Subscriber,
-    TransferManager, TransferMeta, TransferOutcome, create_s3_client,
+    EndpointConfig, Error, ErrorKind, ProxyPolicy, RequestSerializer, RetryPolicy, S3Client, S3ClientBuilder,
+    Subscriber, TransferManager, TransferMeta, TransferOutcome, create_s3_client,
 };
 use xfer_tests::{ServerHandle, TestServer, TestServerBuilder, pattern};
 
@@ -48,11 +48,13 @@ pub(crate) fn client_of(server: &ServerHandle) -> S3ClientBuilder {
 
 /// A serializer for those who speak to the actors themselves.
 pub(crate) fn serializer_of(server: &ServerHandle) -> Arc<xfer_actors::RequestSerializer> {
-    let endpoint = EndpointConfig {
-        endpoint_url: Some(server.endpoint_url()),
-        path_style: true,
-        ..EndpointConfig::new(server.region())
-    };
+    serializer_at(server, &server.endpoint_url())
+}
+
+/// The same for another name of the server.
+pub(crate) fn serializer_at(server: &ServerHandle, url: &str) -> Arc<xfer_actors::RequestSerializer> {
+    let endpoint =
+        EndpointConfig { endpoint_url: Some(url.to_owned()), path_style: true, ..EndpointConfig::new(server.region()) };
     let keys = aws_credential_types::Credentials::from_keys(server.access_key(), server.secret_key(), None);
     let keys = aws_credential_types::provider::SharedCredentialsProvider::new(keys);
     Arc::new(xfer_actors::RequestSerializer::builder(endpoint).credentials(keys).build().unwrap())

@@ -8,7 +8,7 @@
 use std::env;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, ResponseChecksumValidation};
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use xfer_facade::{Algorithm, ProxyPolicy, S3ClientBuilder, TransferManager, Verified, create_s3_client};
 use xfer_tests::TestServer;
@@ -19,18 +19,18 @@ use super::{PART, THRESHOLD, manager_of, quick_retries, runtime};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Profile {
     name: &'static str,
-    /// Whether it checks and keeps CRC64NVME checksums of full objects, so that uploads and downloads are verified by them.
-    pub(crate) full_object_checksums: bool,
+    /// Whether it keeps the full-object checksum of an object that was uploaded in parts, so that downloads can be verified by it.
+    pub(crate) multipart_checksums: bool,
     /// Whether it tells apart keys that differ in empty or dotted path segments only, and takes segments longer than a file name.
     pub(crate) keys_are_not_paths: bool,
 }
 
 const PROFILES: [Profile; 3] = [
-    Profile { name: "s3", full_object_checksums: true, keys_are_not_paths: true },
+    Profile { name: "s3", multipart_checksums: true, keys_are_not_paths: true },
     // Keeps objects in a file tree: `a//b` is `a/b`, and a segment is a file's name.
-    Profile { name: "seaweedfs", full_object_checksums: true, keys_are_not_paths: false },
-    // Computes no checksum that it is not asked for by a header that S3 does not need.
-    Profile { name: "moto", full_object_checksums: false, keys_are_not_paths: true },
+    Profile { name: "seaweedfs", multipart_checksums: true, keys_are_not_paths: false },
+    // Takes a checksum of the parts' checksums for the object's.
+    Profile { name: "moto", multipart_checksums: false, keys_are_not_paths: true },
 ];
 
 /// A store under test.
@@ -86,6 +86,8 @@ impl Store {
             .endpoint_url(endpoint)
             .force_path_style(true)
             .credentials_provider(keys.clone())
+            // The bytes are compared by the tests.
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
             .build();
         let sdk = aws_sdk_s3::Client::from_conf(config);
         let runtime = runtime();
@@ -141,9 +143,9 @@ impl Store {
         self.runtime.block_on(self.sdk.head_object().bucket(&self.bucket).key(key).send()).is_ok()
     }
 
-    /// What a transfer of an object with a full-object checksum shows to have been verified.
-    pub(crate) fn verified(&self) -> Verified {
-        if self.profile.full_object_checksums {
+    /// What the download of an object of this size shows to have been verified.
+    pub(crate) fn verified(&self, size: u64) -> Verified {
+        if size <= THRESHOLD || self.profile.multipart_checksums {
             Verified::FullObject(Algorithm::Crc64Nvme)
         } else {
             Verified::NotAvailable
@@ -159,7 +161,8 @@ impl Store {
         assert_eq!(self.manager.active(), 0);
         super::assert_files(self.folder.path(), files);
         self.runtime.block_on(async {
-            let open = self.sdk.list_multipart_uploads().bucket(&self.bucket).prefix(&self.prefix).send().await.unwrap();
+            let open =
+                self.sdk.list_multipart_uploads().bucket(&self.bucket).prefix(&self.prefix).send().await.unwrap();
             assert_eq!(open.uploads(), &[], "multipart uploads are left");
             let listed = self.sdk.list_objects_v2().bucket(&self.bucket).prefix(&self.prefix).send().await.unwrap();
             for object in listed.contents() {

@@ -193,7 +193,7 @@ impl Target {
     pub(crate) fn discard(&self) {
         match self {
             Target::File(file) => file.discard(),
-            Target::Memory(memory) => memory.bytes.lock().clear(),
+            Target::Memory(memory) => *memory.bytes.lock() = Vec::new(),
             Target::Seekable(_) | Target::Ordered(_) => {}
         }
     }
@@ -302,3 +302,6 @@ impl SeekableTarget {
             .map_err(write_error)
     }
 }
+
+#[cfg(test)]
+mod tests;

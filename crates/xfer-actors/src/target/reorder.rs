@@ -405,3 +405,6 @@ impl Drop for PumpGuard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

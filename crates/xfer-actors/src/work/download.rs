@@ -28,17 +28,14 @@ pub(super) async fn discover(bench: &Bench<'_>, part_size: u64, mut duty: Option
     if let Some(facts) = known {
         let etag = facts.etag.as_deref().unwrap_or_default();
         let range = ByteRange::new(facts.start, facts.start + first_part_length(facts.size, part_size));
-        // It was asked for with If-Match: the object is another by now.
-        return fetch(bench, range, etag, duty).await.map_err(|error| match error.kind() {
-            ErrorKind::PreconditionFailed => error.as_kind(ErrorKind::ObjectModified),
-            _ => error,
-        });
+        return fetch(bench, range, etag, duty).await.map_err(modified);
     }
     // From the start, whatever an earlier attempt had landed of an object that has no ETag to be known by.
     *bench.progress.resume.lock() = None;
     let (answered, head) = first_answer(bench).await?;
     let facts = match head.total {
         Some(total) if total > head.facts.size => whole_object(bench, &head.facts, total).await?,
+        Some(total) if total > 0 => with_checksums(bench, &answered, &head.facts, total).await?,
         _ => head.facts.clone(),
     };
     let length = first_part_length(facts.size, part_size);
@@ -55,9 +52,17 @@ pub(super) async fn discover(bench: &Bench<'_>, part_size: u64, mut duty: Option
     let reply = land(bench, answered, range, facts.start, here, duty.as_deref_mut()).await?;
     match facts.etag.as_deref() {
         // The part was shorter than what makes a good first piece.
-        Some(etag) if here < length => fetch(bench, range, etag, duty).await,
+        Some(etag) if here < length => fetch(bench, range, etag, duty).await.map_err(modified),
         _ if here < length => Err(Error::new(ErrorKind::Protocol, "an object of several parts has no ETag")),
         _ => Ok(reply),
+    }
+}
+
+/// It was asked for with an If-Match of ours: the object is another by now.
+fn modified(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::PreconditionFailed => error.as_kind(ErrorKind::ObjectModified),
+        _ => error,
     }
 }
 
@@ -100,6 +105,29 @@ fn content_range_total(answered: &Answered) -> Option<u64> {
     answered.head.header("content-range")?.rsplit_once('/')?.1.trim().parse().ok()
 }
 
+/// What is known of an object that is one part. Some stores have its checksum, and tell it only to who asks for the whole: a store that
+/// has not told any yet is asked for the object's head, and from then on, if that has one, for whole objects.
+async fn with_checksums(
+    bench: &Bench<'_>,
+    answered: &Answered,
+    part: &ObjectFacts,
+    total: u64,
+) -> Result<ObjectFacts, Error> {
+    let (stores, origin) = (&bench.lane.stores, answered.connection.origin());
+    if !bench.call.validates() || stores.parts_tell_checksums(origin) {
+        return Ok(part.clone());
+    }
+    if !part.checksums.is_empty() {
+        stores.told_checksum_of_part(origin);
+        return Ok(part.clone());
+    }
+    let facts = whole_object(bench, part, total).await?;
+    if !facts.checksums.is_empty() {
+        stores.no_parts(origin);
+    }
+    Ok(facts)
+}
+
 /// Asks for the head of an object whose first part is on its way: it has the checksum of the whole, which no part's answer has.
 async fn whole_object(bench: &Bench<'_>, part: &ObjectFacts, total: u64) -> Result<ObjectFacts, Error> {
     if bench.call.validates() {
@@ -107,7 +135,12 @@ async fn whole_object(bench: &Bench<'_>, part: &ObjectFacts, total: u64) -> Resu
         let answered = ask(bench, Operation::HeadObject, &stamp, &[]).await?;
         if answered.is_success() {
             let (finished, _none) = answered.read_all(bench).await?;
-            return finished.decode(&[], |answer| decode::get_object(answer, None));
+            let facts = finished.decode(&[], |answer| decode::get_object(answer, None))?;
+            // Some stores do not look at the condition.
+            if facts.etag != part.etag {
+                return Err(Error::new(ErrorKind::ObjectModified, "its head has another ETag than its first part"));
+            }
+            return Ok(facts);
         }
         let error = answered.refusal(bench).await;
         match error.kind() {

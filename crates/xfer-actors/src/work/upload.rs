@@ -124,27 +124,36 @@ pub(super) async fn complete(
         Ok(object) => {
             Ok(Reply::UploadCompleted(StoredObject { sent: checksum.cloned(), ..object }))
         }
-        Err(error) if error.kind() == ErrorKind::NoSuchUpload && bench.progress.was_repeated() => match stored_before(bench, parts, size).await {
-            Some(object) => Ok(Reply::UploadCompleted(object)),
-            None => Err(error),
-        },
+        Err(error) if error.kind() == ErrorKind::NoSuchUpload && bench.progress.was_repeated() => {
+            match stored_before(bench, parts, size, checksum).await {
+                Some(object) => Ok(Reply::UploadCompleted(object)),
+                None => Err(error),
+            }
+        }
         Err(error) => Err(error),
     }
 }
 
-/// The object, if it is the one that this upload makes: of the same size, and with the ETag that its parts give. An object that only
-/// looks alike may be an older one, and to call that a success would lose the new one.
-async fn stored_before(bench: &Bench<'_>, parts: &[UploadedPart], size: u64) -> Option<StoredObject> {
-    let expected = multipart_etag(parts)?;
+/// The object, if it is the one that this upload makes: of the same size, and with the full-object checksum that was sent or the ETag
+/// that its parts give (stores that encrypt, and some others, have ETags of another kind). An object that only looks alike may be an
+/// older one, and to call that a success would lose the new one.
+async fn stored_before(
+    bench: &Bench<'_>,
+    parts: &[UploadedPart],
+    size: u64,
+    checksum: Option<&Checksum>,
+) -> Option<StoredObject> {
     let stamp = Stamp::key(bench.call.key());
     let answered = ask(bench, Operation::HeadObject, &stamp, &[]).await.ok()?;
     let (finished, _body) = answered.read_all(bench).await.ok()?;
-    let head = &finished.head;
-    let stored: u64 = head.header("content-length")?.parse().ok()?;
-    let etag = head.header("etag")?;
-    (stored == size && etag == expected).then(|| StoredObject {
+    let found = finished.decode(&[], |answer| decode::get_object(answer, None)).ok()?;
+    let by_checksum = checksum.filter(|ours| found.checksums.contains(ours));
+    let etag = found.etag.as_deref()?;
+    let is_ours = found.size == size && (by_checksum.is_some() || multipart_etag(parts).as_deref() == Some(etag));
+    is_ours.then(|| StoredObject {
         etag: Some(etag.to_owned()),
-        version_id: head.header("x-amz-version-id").map(str::to_owned),
+        version_id: found.version_id.clone(),
+        sent: by_checksum.cloned(),
         ..StoredObject::default()
     })
 }

@@ -3,13 +3,13 @@
 use super::*;
 
 #[test]
-fn unset_is_the_clients_but_for_the_threshold() {
+fn unset_is_the_clients() {
     let config = TransferConfig::new();
     config.validate().unwrap();
-    assert_eq!(config.part_size(), None);
+    assert_eq!(config.multipart_chunksize, None);
     assert_eq!(config.max_request_concurrency, None);
-    assert_eq!(config.multipart_upload_threshold(), 8 << 20);
-    assert_eq!(config.report_interval(), Duration::from_millis(100));
+    assert_eq!(config.multipart_threshold, None);
+    assert_eq!(config.progress_interval, None);
 }
 
 #[test]
@@ -20,10 +20,10 @@ fn what_is_set_is_there() {
         .max_request_concurrency(3)
         .progress_interval(Duration::from_nanos(4));
     config.validate().unwrap();
-    assert_eq!(config.part_size(), Some(1));
-    assert_eq!(config.multipart_upload_threshold(), 2);
+    assert_eq!(config.multipart_chunksize, Some(1));
+    assert_eq!(config.multipart_threshold, Some(2));
     assert_eq!(config.max_request_concurrency, Some(3));
-    assert_eq!(config.report_interval(), Duration::from_nanos(4));
+    assert_eq!(config.progress_interval, Some(Duration::from_nanos(4)));
 }
 
 #[test]

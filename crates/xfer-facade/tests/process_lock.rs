@@ -1,0 +1,98 @@
+//! The process lock between real processes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use xfer_facade::{ErrorKind, acquire_process_lock};
+
+/// Names the lock that a child is to take; set in children only.
+const CHILD: &str = "XFER_TEST_LOCK_CHILD";
+
+/// Not a test of its own: what a child process runs. It says whether it has the lock, and holds it until its input ends.
+#[test]
+fn child() {
+    let Ok(name) = std::env::var(CHILD) else { return };
+    let lock = acquire_process_lock(&*name).unwrap();
+    println!("\nlock: {}", lock.is_some());
+    std::io::stdout().flush().unwrap();
+    let _ = std::io::stdin().read(&mut [0]);
+    drop(lock);
+}
+
+/// A child process, and whether it got the lock.
+fn spawn(name: &str) -> (Child, ChildStdin, bool) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child", "--nocapture"])
+        .env(CHILD, name)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdin = child.stdin.take().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let said = lines.map(Result::unwrap).find_map(|line| line.strip_prefix("lock: ").map(str::to_owned)).unwrap();
+    (child, stdin, said == "true")
+}
+
+fn name(of: &str) -> String {
+    format!("test-{of}-{}", std::process::id())
+}
+
+#[test]
+fn another_process_holds_it_until_it_ends() {
+    let name = name("ends");
+    let (mut child, stdin, held) = spawn(&name);
+    assert!(held);
+    assert!(acquire_process_lock(&*name).unwrap().is_none());
+    drop(stdin);
+    child.wait().unwrap();
+    assert!(acquire_process_lock(&*name).unwrap().is_some());
+}
+
+#[test]
+fn a_killed_process_holds_nothing() {
+    let name = name("killed");
+    let (mut child, _stdin, held) = spawn(&name);
+    assert!(held);
+    assert!(acquire_process_lock(&*name).unwrap().is_none());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(acquire_process_lock(&*name).unwrap().is_some());
+}
+
+#[test]
+fn what_this_process_holds_no_other_gets() {
+    let name = name("mine");
+    let first = acquire_process_lock(&*name).unwrap().unwrap();
+    let again = acquire_process_lock(&*name).unwrap().unwrap();
+    assert_eq!((first.name(), again.name()), (&*name, &*name));
+    drop(first);
+    let (mut child, _stdin, held) = spawn(&name);
+    assert!(!held, "the second handle still holds it");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    drop(again);
+    let (mut child, _stdin, held) = spawn(&name);
+    assert!(held);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn locks_of_two_names_are_two_locks() {
+    let (a, b) = (name("a"), name("b"));
+    let (mut child, _stdin, held) = spawn(&a);
+    assert!(held);
+    assert!(acquire_process_lock(&*b).unwrap().is_some());
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn names_that_are_no_file_names_are_refused() {
+    for name in ["", "a/b", "..", ".", "a\0"] {
+        let error = acquire_process_lock(name).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{name:?}");
+    }
+}
