@@ -314,17 +314,15 @@ fn a_stream_that_is_dropped_half_way_cancels_its_download() {
     let bed = Bed::new();
     bed.object("k", 1, 20 * PART);
     let runtime = runtime();
-    let future = runtime.block_on(async {
-        let mut stream = bed.manager.download_stream(bed.bucket(), "k").start().unwrap();
-        let future = stream.future().unwrap().clone();
-        let mut taken = 0;
-        while taken < PART {
-            let piece = stream.next().await.unwrap().unwrap();
-            pattern::check(1, taken, &piece).unwrap();
-            taken += piece.len() as u64;
-        }
-        future
-    });
+    let mut stream = bed.manager.download_stream(bed.bucket(), "k").start().unwrap();
+    let future = stream.future().unwrap().clone();
+    let mut taken = 0;
+    while taken < PART {
+        let piece = runtime.block_on(stream.next()).unwrap().unwrap();
+        pattern::check(1, taken, &piece).unwrap();
+        taken += piece.len() as u64;
+    }
+    drop(stream);
     assert_cancelled(&future, "a dropped stream");
     let fetched = bed.server.stats().bytes_out;
     assert!(fetched < 16 * PART, "no more is fetched than the memory limit allows: {fetched}");

@@ -4,9 +4,9 @@
 //! so; bytes are counted once, whatever is repeated ([`Meter`]).
 
 use std::fmt;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
@@ -140,13 +140,7 @@ impl Call {
         Ok(Arc::new(Call::new(CallKind::Delete, serializer, bucket, key, args)))
     }
 
-    fn new(
-        kind: CallKind,
-        serializer: &Arc<RequestSerializer>,
-        bucket: &str,
-        key: &str,
-        args: ExtraArgs,
-    ) -> Call {
+    fn new(kind: CallKind, serializer: &Arc<RequestSerializer>, bucket: &str, key: &str, args: ExtraArgs) -> Call {
         Call {
             id: TransferId(NEXT_TRANSFER.fetch_add(1, Ordering::Relaxed)),
             kind,

@@ -296,4 +296,3 @@ pub(crate) fn launch<C: Command>(lanes: &Lanes, command: C) -> Launched<C::Fact>
     });
     Launched(Some(receiver))
 }
-

@@ -126,11 +126,7 @@ impl Lanes {
     ///
     /// # Errors
     /// When the operating system gives no more threads.
-    pub fn start_limited(
-        count: usize,
-        connections: usize,
-        transport: Arc<SharedTransport>,
-    ) -> std::io::Result<Lanes> {
+    pub fn start_limited(count: usize, connections: usize, transport: Arc<SharedTransport>) -> std::io::Result<Lanes> {
         let common = Common { transport, stores: Arc::default() };
         let count = count.max(1);
         let lanes = (0..count)

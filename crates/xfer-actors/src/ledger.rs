@@ -33,8 +33,8 @@ use crate::downloader::Downloader;
 use crate::lane::Lanes;
 use crate::scheduler::{AttemptEnded, BudgetFreed, PartScheduler};
 use crate::settings::Settings;
-use crate::target::reorder::Delivery;
 use crate::target::Target;
+use crate::target::reorder::Delivery;
 use crate::uploader::Uploader;
 use crate::work;
 
@@ -258,7 +258,11 @@ impl Transfer {
 
     /// Judges a job that has ended. `verdict` is given its retry state and its error, if it failed, and answers when to try again, if at
     /// all. A job that is over leaves the ledger for the inbox. Returns what the scheduler has to do.
-    pub(crate) fn settle(&self, id: JobId, verdict: impl FnOnce(&mut RetryState, Ended<'_>) -> Option<Duration>) -> Settled {
+    pub(crate) fn settle(
+        &self,
+        id: JobId,
+        verdict: impl FnOnce(&mut RetryState, Ended<'_>) -> Option<Duration>,
+    ) -> Settled {
         let mut jobs = self.jobs.lock();
         let Some(record) = jobs.get_mut(&id) else { return Settled::Nothing };
         if !matches!(record.state, JobState::Ended(_)) {
@@ -444,7 +448,10 @@ impl Drop for Transfer {
 
 impl fmt::Debug for Transfer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Transfer").field("call", &self.call).field("finished", &self.is_finished()).finish_non_exhaustive()
+        f.debug_struct("Transfer")
+            .field("call", &self.call)
+            .field("finished", &self.is_finished())
+            .finish_non_exhaustive()
     }
 }
 

@@ -19,11 +19,11 @@ use xfer_core::job::Job;
 use xfer_core::queue::{Class, Entry, FairQueue};
 use xfer_core::retry::{RetryBucket, Verdict};
 
+use crate::budget::Permit;
 use crate::command::{
     AbortUpload, CommitTarget, CompleteUpload, CreateUpload, DeleteObject, DiscardTarget, DiscoverObject, FetchRange,
     PutObject, ReadPart, UploadPart,
 };
-use crate::budget::Permit;
 use crate::coordinator::JobSettled;
 use crate::fault::Crash;
 use crate::ledger::{Duty, Launch, Ledger, Pending, Settled, Transfer, Turn};
@@ -283,8 +283,7 @@ impl PartScheduler {
     }
 
     fn take_back_stale(&mut self, context: &mut Context<Self>) {
-        let transfers: Vec<Arc<Transfer>> =
-            self.ledger.transfers.iter().map(|entry| Arc::clone(&entry)).collect();
+        let transfers: Vec<Arc<Transfer>> = self.ledger.transfers.iter().map(|entry| Arc::clone(&entry)).collect();
         for transfer in transfers {
             for (id, turn) in transfer.take_back_stale(STALE_AFTER) {
                 if let Some(turn) = turn {
@@ -309,16 +308,14 @@ impl Taking<'_> {
     fn next_of(&mut self, queue: &mut FairQueue) -> Option<(Arc<Transfer>, Entry, Permit)> {
         loop {
             let mut permit = None;
-            let entry = queue.pop_fitting(|entry| {
-                match self.ledger.budget.take(cost_of(self.ledger, entry)) {
-                    Ok(taken) => {
-                        permit = Some(taken);
-                        true
-                    }
-                    Err(later) => {
-                        self.ask_again = later.or(self.ask_again);
-                        false
-                    }
+            let entry = queue.pop_fitting(|entry| match self.ledger.budget.take(cost_of(self.ledger, entry)) {
+                Ok(taken) => {
+                    permit = Some(taken);
+                    true
+                }
+                Err(later) => {
+                    self.ask_again = later.or(self.ask_again);
+                    false
                 }
             })?;
             // A transfer that has ended meanwhile leaves its entries behind.
@@ -416,8 +413,7 @@ impl Handler<ReadLedger> for PartScheduler {
     fn handle(&mut self, _read: ReadLedger, context: &mut Context<Self>) {
         self.queue = FairQueue::new();
         self.buffered = FairQueue::new();
-        let transfers: Vec<Arc<Transfer>> =
-            self.ledger.transfers.iter().map(|entry| Arc::clone(&entry)).collect();
+        let transfers: Vec<Arc<Transfer>> = self.ledger.transfers.iter().map(|entry| Arc::clone(&entry)).collect();
         for transfer in transfers {
             for (id, pending) in transfer.reconcile() {
                 match pending {

@@ -78,11 +78,7 @@ impl Settings {
 
     /// The budget's limits at the start: the controller begins with few requests and grows.
     pub(crate) fn limits(&self) -> Limits {
-        Limits {
-            requests: self.bounds().start,
-            memory: self.memory_limit,
-            bytes_per_second: None,
-        }
+        Limits { requests: self.bounds().start, memory: self.memory_limit, bytes_per_second: None }
     }
 
     /// How many parts of one transfer may be in memory: what fits, at least two so that one can be filled while another is sent.

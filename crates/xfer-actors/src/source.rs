@@ -292,7 +292,8 @@ impl FileSource {
         };
         let metadata = std::fs::metadata(&path).map_err(unavailable)?;
         if !metadata.is_file() {
-            let what = if metadata.is_dir() { "it is a directory" } else { "it is not a regular file: give it as a reader" };
+            let what =
+                if metadata.is_dir() { "it is a directory" } else { "it is not a regular file: give it as a reader" };
             return Err(Error::new(ErrorKind::SourceUnavailable, what).in_file(&path));
         }
         let seen = Seen { length: os.file_size(&path).map_err(unavailable)?, ..Seen::of(&metadata) };
@@ -358,7 +359,10 @@ struct Kept {
 }
 
 enum ReaderState {
-    Ready { once: Once, consumed: u64 },
+    Ready {
+        once: Once,
+        consumed: u64,
+    },
     /// A read is under way, or was when its task died: the position is unknown for good.
     Taken,
 }
@@ -377,7 +381,11 @@ impl OnceSource {
 
     /// A part that was read and not yet stored.
     pub(crate) fn kept(&self, number: PartNumber) -> Result<Bytes, Error> {
-        self.kept.lock().get(&number).map(|kept| kept.bytes.clone()).ok_or_else(|| Error::internal("a part's bytes are gone").in_part(number))
+        self.kept
+            .lock()
+            .get(&number)
+            .map(|kept| kept.bytes.clone())
+            .ok_or_else(|| Error::internal("a part's bytes are gone").in_part(number))
     }
 
     /// Keeps a part's memory accounted for until it is forgotten.

@@ -60,7 +60,8 @@ pub enum Role {
 
 impl Role {
     /// All of them, in the order in which they are started.
-    pub const ALL: [Role; 5] = [Role::Uploader, Role::Downloader, Role::Deleter, Role::PartScheduler, Role::Coordinator];
+    pub const ALL: [Role; 5] =
+        [Role::Uploader, Role::Downloader, Role::Deleter, Role::PartScheduler, Role::Coordinator];
 
     fn name(self) -> &'static str {
         match self {
@@ -130,7 +131,8 @@ impl XferSystem {
         };
         let transport = SharedTransport::new(transport)
             .map_err(|error| Error::new(ErrorKind::InvalidConfig, error.to_string()).with_source(error))?;
-        let lanes = Lanes::start_limited(settings.lanes, settings.max_connections.max(1), transport).map_err(no_threads)?;
+        let lanes =
+            Lanes::start_limited(settings.lanes, settings.max_connections.max(1), transport).map_err(no_threads)?;
         let ledger = Ledger::new(settings, lanes);
         let (sender, receiver) = mpsc::unbounded_channel();
         let closed = Arc::new(Mutex::new(None));
@@ -372,11 +374,7 @@ struct Guardian {
 }
 
 impl Guardian {
-    async fn run(
-        mut self,
-        mut words: mpsc::UnboundedReceiver<Word>,
-        ready: std_mpsc::Sender<Result<(), Error>>,
-    ) {
+    async fn run(mut self, mut words: mpsc::UnboundedReceiver<Word>, ready: std_mpsc::Sender<Result<(), Error>>) {
         let mut arbiters = match ArbiterPool::start("xfer-control", 1) {
             Ok(arbiters) => arbiters,
             Err(error) => {
@@ -408,11 +406,8 @@ impl Guardian {
         let generation = generation.unwrap_or_else(|| self.family.register(role.name().into()));
         let Some(arbiter) = arbiters.handles().into_iter().next() else { return };
         // No bound: the scheduler's budget is the back-pressure, and actix does not honour a bound for what is sent anyway.
-        let spec = ChildSpec {
-            mailbox: 0,
-            policy: self.ledger.settings.restart,
-            ..ChildSpec::new(role.name(), generation)
-        };
+        let spec =
+            ChildSpec { mailbox: 0, policy: self.ledger.settings.restart, ..ChildSpec::new(role.name(), generation) };
         let words = self.words.clone();
         let on_exit = move |exit| {
             if let Some(words) = words.upgrade() {

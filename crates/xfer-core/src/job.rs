@@ -126,10 +126,7 @@ impl Job {
     /// Whether its success makes the transfer's result visible, so that cancelling is too late once it has begun.
     #[must_use]
     pub fn is_commit(&self) -> bool {
-        matches!(
-            self,
-            Job::PutObject { .. } | Job::CompleteUpload { .. } | Job::CommitTarget | Job::DeleteObject
-        )
+        matches!(self, Job::PutObject { .. } | Job::CompleteUpload { .. } | Job::CommitTarget | Job::DeleteObject)
     }
 }
 

@@ -239,8 +239,7 @@ impl S3ClientBuilder {
             ..TransportConfig::default()
         };
         // Made once to see that it can be made: a missing certificate file is told here and not by the first transfer.
-        SharedTransport::new(transport.clone())
-            .map_err(|error| invalid(error.to_string()).with_source(error))?;
+        SharedTransport::new(transport.clone()).map_err(|error| invalid(error.to_string()).with_source(error))?;
         let serializer = Arc::new(self.serializer()?);
         Ok(S3Client {
             inner: Arc::new(Inner {

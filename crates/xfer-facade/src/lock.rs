@@ -73,7 +73,9 @@ pub fn acquire_process_lock<'a>(name: impl Into<Option<&'a str>>) -> Result<Opti
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Ok(None),
         Err(TryLockError::Error(error)) => {
-            return Err(Error::new(ErrorKind::InvalidConfig, format!("the file cannot be locked: {error}")).with_source(error));
+            return Err(
+                Error::new(ErrorKind::InvalidConfig, format!("the file cannot be locked: {error}")).with_source(error)
+            );
         }
     }
     held.retain(|_, lock| lock.strong_count() > 0);

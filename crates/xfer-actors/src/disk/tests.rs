@@ -20,9 +20,15 @@ async fn reads_as_far_as_the_file_goes() {
     let file = Arc::new(File::open(path).unwrap());
     for mut gate in gates() {
         let mut buffer = vec![b'.'; 4];
-        for (wanted, offset, expected) in
-            [(4, 0, &b"0123"[..]), (2, 4, b"45"), (4, 8, b"89"), (4, 10, b""), (4, 99, b""), (9, 1, b"1234"), (0, 0, b"")]
-        {
+        for (wanted, offset, expected) in [
+            (4, 0, &b"0123"[..]),
+            (2, 4, b"45"),
+            (4, 8, b"89"),
+            (4, 10, b""),
+            (4, 99, b""),
+            (9, 1, b"1234"),
+            (0, 0, b""),
+        ] {
             let (back, read) = read_at(&mut gate, &file, buffer, wanted, offset).await;
             assert_eq!(&back[..read.unwrap()], expected);
             assert_eq!(back.len(), 4, "the buffer comes back whole");

@@ -39,7 +39,8 @@ fn a_task_that_panics_ends_alone() {
 
 #[test]
 fn tasks_go_where_there_is_room_and_leave_none_taken() {
-    let lanes = Lanes::start_limited(2, 5, SharedTransport::new(crate::transport::TransportConfig::default()).unwrap()).unwrap();
+    let lanes = Lanes::start_limited(2, 5, SharedTransport::new(crate::transport::TransportConfig::default()).unwrap())
+        .unwrap();
     assert_eq!(lanes.inner.lanes.iter().map(|lane| lane.seats).collect::<Vec<_>>(), [3, 2]);
     let mut gates = Vec::new();
     for _ in 0..5 {

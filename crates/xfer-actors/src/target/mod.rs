@@ -290,7 +290,10 @@ impl SeekableTarget {
         self.blocking(|writer| writer.flush()).await
     }
 
-    async fn blocking(&self, act: impl FnOnce(&mut dyn WriteSeek) -> io::Result<()> + Send + 'static) -> Result<(), Error> {
+    async fn blocking(
+        &self,
+        act: impl FnOnce(&mut dyn WriteSeek) -> io::Result<()> + Send + 'static,
+    ) -> Result<(), Error> {
         let writer = Arc::clone(&self.writer);
         let act = move || match writer.lock().as_deref_mut() {
             Some(writer) => act(writer),

@@ -32,7 +32,6 @@ fn write(file: &File, text: &str) {
     (&*file).write_all(text.as_bytes()).unwrap();
 }
 
-
 #[test]
 fn a_file_has_its_name_from_the_commit_on_and_is_closed_by_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -108,7 +107,13 @@ fn what_cannot_become_a_file_is_refused_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let plain = folder.path().join("plain");
     std::fs::write(&plain, "").unwrap();
-    for path in [folder.path().to_owned(), folder.path().join("no/a"), plain.join("a"), PathBuf::from("/"), folder.path().join("..")] {
+    for path in [
+        folder.path().to_owned(),
+        folder.path().join("no/a"),
+        plain.join("a"),
+        PathBuf::from("/"),
+        folder.path().join(".."),
+    ] {
         assert_eq!(prepare(path.clone()).map(drop).unwrap_err().kind(), ErrorKind::TargetUnavailable, "{path:?}");
     }
     assert_eq!(file(&folder.path().join("x")).commit().unwrap_err().kind(), ErrorKind::Internal);

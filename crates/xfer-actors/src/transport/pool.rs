@@ -109,8 +109,7 @@ impl Pool {
 
     /// Closes kept connections, the longest kept first, until the one that is about to be opened is within the limit.
     fn make_room(&self) {
-        let mut surplus =
-            (self.idle_connections() + self.inner.in_use.get()).saturating_sub(self.inner.limit.get());
+        let mut surplus = (self.idle_connections() + self.inner.in_use.get()).saturating_sub(self.inner.limit.get());
         let mut idle = self.inner.idle.borrow_mut();
         while surplus > 0 {
             // Each list is in the order in which its connections were put back.

@@ -168,11 +168,8 @@ pub(super) async fn fetch(
     if rest.is_empty() {
         return Ok(landed_reply(bench, range));
     }
-    let stamp = Stamp {
-        range: Some(rest),
-        if_match: (!etag.is_empty()).then_some(etag),
-        ..Stamp::key(bench.call.key())
-    };
+    let stamp =
+        Stamp { range: Some(rest), if_match: (!etag.is_empty()).then_some(etag), ..Stamp::key(bench.call.key()) };
     let answered = get(bench, &stamp).await?;
     answered.decode(&[], |answer| decode::get_object(answer, Some(rest)))?;
     land(bench, answered, range, start, rest.len(), duty).await

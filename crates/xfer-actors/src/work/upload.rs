@@ -1,6 +1,5 @@
 //! The requests of an upload: bytes go from the file through one buffer into the socket, and are checksummed on the way.
 
-
 use bytes::Bytes;
 use xfer_core::checksum::{Algorithm, Checksum, Hasher};
 use xfer_core::disk::Gate;
@@ -40,7 +39,8 @@ pub(super) async fn put_object(bench: &Bench<'_>, length: u64) -> Result<Reply, 
         UploadChecksum::CallerGiven(given) => Checksummed::Header(given.clone()),
         _ => choose(bench, Operation::PutObject, &body).await?,
     };
-    let (answered, sent) = stream(bench, Operation::PutObject, Stamp::key(bench.call.key()), &body, &checksum, true).await?;
+    let (answered, sent) =
+        stream(bench, Operation::PutObject, Stamp::key(bench.call.key()), &body, &checksum, true).await?;
     let (finished, body) = answered.read_all(bench).await?;
     let object = finished.decode(&body, decode::put_object)?;
     if let Source::Once(once) = bench.call.source()? {
@@ -58,8 +58,7 @@ pub(super) async fn upload_part(
 ) -> Result<Reply, Error> {
     let body = Body::new(bench, range, number)?;
     let checksum = choose(bench, Operation::UploadPart, &body).await?;
-    let stamp =
-        Stamp { part_number: Some(number), upload_id: Some(upload_id), ..Stamp::key(bench.call.key()) };
+    let stamp = Stamp { part_number: Some(number), upload_id: Some(upload_id), ..Stamp::key(bench.call.key()) };
     let (answered, sent) = stream(bench, Operation::UploadPart, stamp, &body, &checksum, false).await?;
     let (finished, body) = answered.read_all(bench).await?;
     let etag = finished.decode(&body, decode::upload_part)?;
@@ -121,9 +120,7 @@ pub(super) async fn complete(
         Err(error) => Err(error),
     };
     match outcome {
-        Ok(object) => {
-            Ok(Reply::UploadCompleted(StoredObject { sent: checksum.cloned(), ..object }))
-        }
+        Ok(object) => Ok(Reply::UploadCompleted(StoredObject { sent: checksum.cloned(), ..object })),
         Err(error) if error.kind() == ErrorKind::NoSuchUpload && bench.progress.was_repeated() => {
             match stored_before(bench, parts, size, checksum).await {
                 Some(object) => Ok(Reply::UploadCompleted(object)),
@@ -394,4 +391,3 @@ impl<'a> Body<'a> {
         Ok(hasher.finish())
     }
 }
-
