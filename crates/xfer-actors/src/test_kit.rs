@@ -60,7 +60,7 @@ pub(crate) enum Told {
 pub(crate) struct Witness(mpsc::Sender<Told>);
 
 impl Witness {
-    pub(crate) fn new() -> (Box<dyn Observer>, mpsc::Receiver<Told>) {
+    pub(crate) fn boxed() -> (Box<dyn Observer>, mpsc::Receiver<Told>) {
         let (sender, receiver) = mpsc::channel();
         (Box::new(Witness(sender)), receiver)
     }

@@ -115,7 +115,7 @@ fn buffers_are_used_again_but_not_hoarded() {
         assert!(lane.buffers.borrow().is_empty(), "what was lost to a blocking call is no buffer");
         buffers.into_iter().for_each(|buffer| lane.recycle(buffer));
         let kept = lane.buffers.borrow().len();
-        let again = (0..kept).any(|_| lane.buffer().as_ptr() == first);
+        let again = lane.buffers.borrow().iter().any(|buffer| buffer.as_ptr() == first);
         sender.send((size, kept, again)).unwrap();
     });
     let (size, kept, again) = receiver.recv_timeout(PATIENCE).unwrap();
