@@ -496,7 +496,8 @@ proptest! {
     #[test]
     fn head_object(place in places(), key in keys(), mut call in calls()) {
         call.if_none_match = false;
-        let request = place.sdk().head_object().bucket(&place.bucket).key(&key).set_version_id(call.version.clone());
+        let request = place.sdk().head_object().bucket(&place.bucket).key(&key).set_version_id(call.version.clone())
+            .checksum_mode(aws_sdk_s3::types::ChecksumMode::Enabled);
         let theirs = signed!(customer_key!(request, call), stopped(None, true));
         prop_assert_eq!(place.stamped(Operation::HeadObject, &call.args(), &Stamp::key(&key)), theirs);
     }
