@@ -27,6 +27,7 @@ fn spawn(name: &str) -> (Child, ChildStdin, bool) {
         .env(CHILD, name)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
+        .stderr(Stdio::null())
         .spawn()
         .unwrap();
     let stdin = child.stdin.take().unwrap();
