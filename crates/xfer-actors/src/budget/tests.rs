@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::sync::mpsc;
-
 use super::*;
 use crate::test_kit::PATIENCE;
 
@@ -28,34 +26,44 @@ fn memory_can_outlive_its_request_and_shrink() {
 
 #[test]
 fn whoever_was_refused_is_woken_however_close_the_giving_back_was() {
-    let (wake, woken) = mpsc::channel();
-    let budget = Arc::new(SharedBudget::new(limits(1, 1), move || wake.send(()).unwrap()));
-    let (hand_over, permits) = mpsc::channel::<Permit>();
-    let dropping = std::thread::spawn(move || {
-        let mut spins = 0;
-        for permit in permits {
-            // At another moment each time, to meet the refusal in the middle.
-            spins = (spins + 7) % 300;
-            for _ in 0..spins {
+    let woken = Arc::new(AtomicBool::new(false));
+    let wake = Arc::clone(&woken);
+    let budget = Arc::new(SharedBudget::new(limits(1, 1), move || wake.store(true, Ordering::SeqCst)));
+    let (slot, over) = (Mutex::new(None::<Permit>), AtomicBool::new(false));
+    let cost = Cost { requests: 1, memory: 1, bytes: 0 };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::SeqCst) {
+                let permit = slot.lock().take();
+                if permit.is_none() {
+                    std::thread::yield_now();
+                }
+                drop(permit);
+            }
+        });
+        for round in 0..100_000_u32 {
+            let until = Instant::now() + PATIENCE;
+            let permit = loop {
+                match budget.take(cost) {
+                    Ok(permit) => break permit,
+                    Err(later) => assert_eq!(later, None),
+                }
+                while !woken.swap(false, Ordering::SeqCst) {
+                    if Instant::now() >= until {
+                        over.store(true, Ordering::SeqCst);
+                        panic!("no wake after a refusal");
+                    }
+                    std::thread::yield_now();
+                }
+            };
+            *slot.lock() = Some(permit);
+            // At another moment each time, to meet the giving back in the middle.
+            for _ in 0..round % 64 {
                 std::hint::spin_loop();
             }
-            drop(permit);
         }
+        over.store(true, Ordering::SeqCst);
     });
-    let cost = Cost { requests: 1, memory: 1, bytes: 0 };
-    for _ in 0..20_000 {
-        let permit = loop {
-            match budget.take(cost) {
-                Ok(permit) => break permit,
-                Err(later) => {
-                    assert_eq!(later, None);
-                    woken.recv_timeout(PATIENCE).expect("a wake after a refusal");
-                }
-            }
-        };
-        hand_over.send(permit).unwrap();
-    }
-    drop(hand_over);
-    dropping.join().unwrap();
+    drop(slot);
     assert_eq!(budget.in_use(), InUse::default());
 }
