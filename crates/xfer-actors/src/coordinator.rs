@@ -197,13 +197,15 @@ impl Handler<ReadLedger> for Coordinator {
         if !self.ledger.transfers.is_empty() {
             self.keep_ticking(context);
         }
-        let waiting: Vec<TransferId> = self
+        let mut waiting: Vec<TransferId> = self
             .ledger
             .transfers
             .iter()
             .filter(|entry| entry.has_news() || matches!(*entry.machine.lock(), MachineSlot::Thinking))
             .map(|entry| *entry.key())
             .collect();
+        // First come, first served, also after a restart.
+        waiting.sort_unstable();
         for id in waiting {
             if let Some(transfer) = self.ledger.transfer(id)
                 && matches!(*transfer.machine.lock(), MachineSlot::Thinking)

@@ -413,7 +413,9 @@ impl Handler<ReadLedger> for PartScheduler {
     fn handle(&mut self, _read: ReadLedger, context: &mut Context<Self>) {
         self.queue = FairQueue::new();
         self.buffered = FairQueue::new();
-        let transfers: Vec<Arc<Transfer>> = self.ledger.transfers.iter().map(|entry| Arc::clone(&entry)).collect();
+        let mut transfers: Vec<Arc<Transfer>> = self.ledger.transfers.iter().map(|entry| Arc::clone(&entry)).collect();
+        // First come, first served, also after a restart.
+        transfers.sort_unstable_by_key(|transfer| transfer.id());
         for transfer in transfers {
             for (id, pending) in transfer.reconcile() {
                 match pending {
