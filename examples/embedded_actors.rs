@@ -107,7 +107,7 @@ async fn main() -> Result<(), Box<dyn StdError>> {
     // ETag is the upload's: were the object replaced meanwhile, the store would refuse.
     let target = folder.path().join("target");
     let call = Call::download(&serializer, bucket, "large", &target, ExtraArgs::new())?;
-    let mut landed = downloader.send(DiscoverObject::new(&call, PART)).await??.length;
+    let mut landed = downloader.send(DiscoverObject::new(&call, PART, false)).await??.length;
     let size = call.size().ok_or("the store did not tell the size")?;
     while landed < size {
         let range = ByteRange::new(landed, size.min(landed + PART));

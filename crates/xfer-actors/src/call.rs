@@ -253,14 +253,16 @@ impl Call {
     }
 
     /// What discovery found, once it has.
-    pub(crate) fn discovered(&self) -> Option<ObjectFacts> {
-        self.discovered.get().cloned()
+    pub(crate) fn discovered(&self) -> Option<&ObjectFacts> {
+        self.discovered.get()
     }
 
-    /// Remembers what discovery found. A repeated discovery finds the same, or the machine ends the transfer.
-    pub(crate) fn set_discovered(&self, facts: ObjectFacts) {
+    /// Remembers what discovery found; false if an earlier attempt found something else, and the machine is going to end the transfer.
+    pub(crate) fn set_discovered(&self, facts: ObjectFacts) -> bool {
         self.meter.set_size(facts.size);
-        let _ = self.discovered.set(facts);
+        let known = |facts: &ObjectFacts| (facts.etag.clone(), facts.size, facts.start);
+        let found = known(&facts);
+        known(self.discovered.get_or_init(|| facts)) == found
     }
 
     /// Whether a download is to be verified.
@@ -421,6 +423,11 @@ impl JobProgress {
         if bytes > before {
             meter.add(bytes - before);
         }
+    }
+
+    /// The most bytes of the job that any attempt has moved.
+    pub(crate) fn reached_so_far(&self) -> u64 {
+        self.high_water.load(Ordering::Relaxed)
     }
 
     /// Notes that the job's request is sent: the store may carry it out, whether its answer comes or not.

@@ -192,14 +192,17 @@ command! {
     DiscoverObject {
         /// The part size in bytes: what is landed of a larger object.
         part_size: u64,
-    } as Job::Discover { part_size };
+        /// Whether the target is made final at once if these are all bytes of the object and they are right. Making it final twice does no
+        /// harm.
+        commit: bool,
+    } as Job::Discover { part_size, commit };
     /// The first bytes are in the target.
     ObjectDiscovered {
         /// How many bytes.
         length: u64,
         /// Their checksum.
         checksum: Option<Checksum>,
-    } from Reply::RangeLanded { length, checksum }
+    } from Reply::RangeLanded { length, checksum } | Reply::ObjectLanded { length, checksum }
 }
 
 command! {
@@ -278,7 +281,7 @@ pub(crate) fn launch<C: Command>(lanes: &Lanes, command: C) -> Launched<C::Fact>
                 let progress = Arc::clone(&duty.progress);
                 let result = work::run(&lane, &call, &job, &progress, Some(&mut duty)).await;
                 drop(place);
-                duty.fulfil(result);
+                duty.fulfil(result, &lane.outbox);
             });
         }
         return Launched(None);

@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, Supervised};
 use xfer_core::error::Error;
-use xfer_core::id::{Attempt, JobId, TransferId};
+use xfer_core::id::TransferId;
 use xfer_core::job::{Effect, Event};
 use xfer_core::outcome::TransferOutcome;
 use xfer_core::salvage::SalvageMachine;
 
 use crate::fault::Crash;
 use crate::ledger::{Ledger, MachineSlot, Transfer, is_clean_up};
-use crate::scheduler::EnqueueJobs;
+use crate::scheduler::{EnqueueJobs, JobName};
 
 /// A transfer was entered into the ledger.
 #[derive(Clone, Copy, Debug, Message)]
@@ -28,16 +28,12 @@ pub struct StartTransfer {
     pub transfer: TransferId,
 }
 
-/// A job of a transfer has ended or tells something; what, is in the ledger.
-#[derive(Clone, Copy, Debug, Message)]
+/// Jobs of these transfers have ended or tell something, or somebody wants them to stop; what, is in the ledger.
+#[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
-pub struct JobSettled {
-    /// Of which transfer.
-    pub transfer: TransferId,
-    /// Which job.
-    pub job: JobId,
-    /// Which of its attempts.
-    pub attempt: Attempt,
+pub struct TransferNews {
+    /// Which transfers.
+    pub transfers: Vec<TransferId>,
 }
 
 /// Look at the whole ledger: when the Coordinator starts, and when news for it may have been lost.
@@ -50,19 +46,20 @@ pub(crate) struct ReadLedger;
 pub struct Coordinator {
     ledger: Arc<Ledger>,
     effects: Vec<Effect>,
+    /// Jobs that were asked for, and which the scheduler has not been told of yet.
+    jobs: Vec<JobName>,
     ticking: bool,
 }
 
 impl Coordinator {
     /// A coordinator of the transfers in `ledger`.
     pub(crate) fn new(ledger: Arc<Ledger>) -> Coordinator {
-        Coordinator { ledger, effects: Vec::new(), ticking: false }
+        Coordinator { ledger, effects: Vec::new(), jobs: Vec::new(), ticking: false }
     }
 
     /// Gives a transfer's news to its machine until there is none left.
     fn advance(&mut self, id: TransferId) {
         let Some(transfer) = self.ledger.transfer(id) else { return };
-        let mut jobs = Vec::new();
         loop {
             let Some(event) = transfer.inbox.lock().pop_front() else { break };
             let mut effects = std::mem::take(&mut self.effects);
@@ -81,19 +78,24 @@ impl Coordinator {
                 MachineSlot::Gone => *transfer.machine.lock() = MachineSlot::Gone,
             }
             for effect in effects.drain(..) {
-                self.carry_out(&transfer, effect, &mut jobs);
+                self.carry_out(&transfer, effect);
             }
             self.effects = effects;
         }
+    }
+
+    /// Tells the scheduler of the jobs that were asked for.
+    fn enqueue(&mut self) {
+        let jobs = std::mem::take(&mut self.jobs);
         if !jobs.is_empty()
             && let Some(scheduler) = &*self.ledger.directory.scheduler.read()
         {
-            scheduler.do_send(EnqueueJobs { transfer: id, jobs });
+            scheduler.do_send(EnqueueJobs { jobs });
         }
     }
 
-    /// Carries an effect out; jobs for the scheduler are added to `jobs`.
-    fn carry_out(&self, transfer: &Arc<Transfer>, effect: Effect, jobs: &mut Vec<JobId>) {
+    /// Carries an effect out; jobs for the scheduler are gathered.
+    fn carry_out(&mut self, transfer: &Arc<Transfer>, effect: Effect) {
         match effect {
             Effect::Run { id, job } => {
                 if is_clean_up(&job) {
@@ -101,7 +103,7 @@ impl Coordinator {
                     transfer.call.phase.close();
                 }
                 transfer.add_job(id, job);
-                jobs.push(id);
+                self.jobs.push(JobName { transfer: transfer.id(), job: id });
             }
             Effect::Withdraw => {
                 transfer.call.phase.close();
@@ -179,14 +181,18 @@ impl Handler<StartTransfer> for Coordinator {
     fn handle(&mut self, start: StartTransfer, context: &mut Context<Self>) {
         self.keep_ticking(context);
         self.advance(start.transfer);
+        self.enqueue();
     }
 }
 
-impl Handler<JobSettled> for Coordinator {
+impl Handler<TransferNews> for Coordinator {
     type Result = ();
 
-    fn handle(&mut self, news: JobSettled, _context: &mut Context<Self>) {
-        self.advance(news.transfer);
+    fn handle(&mut self, news: TransferNews, _context: &mut Context<Self>) {
+        for transfer in news.transfers {
+            self.advance(transfer);
+        }
+        self.enqueue();
     }
 }
 
@@ -214,6 +220,7 @@ impl Handler<ReadLedger> for Coordinator {
             }
             self.advance(id);
         }
+        self.enqueue();
         // A job that was added while the message about it was lost.
         if let Some(scheduler) = &*self.ledger.directory.scheduler.read() {
             scheduler.do_send(crate::scheduler::ReadLedger);

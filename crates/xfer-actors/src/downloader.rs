@@ -23,7 +23,7 @@ use crate::uploader::handles;
 /// # async fn example(lanes: Lanes, serializer: Arc<RequestSerializer>) -> Result<(), Box<dyn std::error::Error>> {
 /// let downloader = Downloader::new(lanes).start();
 /// let call = Call::download(&serializer, "bucket", "notes.txt", "/tmp/notes.txt", ExtraArgs::new())?;
-/// let landed = downloader.send(DiscoverObject::new(&call, 8 << 20)).await??;
+/// let landed = downloader.send(DiscoverObject::new(&call, 8 << 20, false)).await??;
 /// downloader.send(CommitTarget::new(&call)).await??;
 /// println!("{} bytes", landed.length);
 /// # Ok(())

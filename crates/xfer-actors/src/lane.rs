@@ -15,6 +15,7 @@ use futures_util::future::LocalBoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
+use crate::outbox::Outbox;
 use crate::stores::Stores;
 use crate::transport::{Pool, SharedTransport};
 
@@ -37,6 +38,8 @@ type Task = Box<dyn FnOnce(Rc<LaneContext>) -> LocalBoxFuture<'static, ()> + Sen
 pub(crate) struct LaneContext {
     pub(crate) pool: Pool,
     pub(crate) stores: Arc<Stores>,
+    /// Ends of jobs that the scheduler has not been told yet.
+    pub(crate) outbox: Outbox,
     buffers: RefCell<Vec<Vec<u8>>>,
     buffer_size: usize,
     moved: Arc<AtomicU64>,
@@ -247,7 +250,10 @@ async fn serve(mut tasks: mpsc::UnboundedReceiver<Task>, seats: usize, common: C
     let buffer_size = transport.config().buffer_size;
     let sweep_every = transport.config().pool_idle / 2;
     let pool = Pool::new(transport).limited(seats);
-    let context = Rc::new(LaneContext { pool, stores, buffers: RefCell::new(Vec::new()), buffer_size, moved });
+    let (outbox, buffers) = (Outbox::default(), RefCell::default());
+    let context = Rc::new(LaneContext { pool, stores, outbox, buffers, buffer_size, moved });
+    let postman = Rc::clone(&context);
+    tokio::task::spawn_local(async move { postman.outbox.serve().await });
     let sweeper = Rc::downgrade(&context);
     tokio::task::spawn_local(async move {
         loop {

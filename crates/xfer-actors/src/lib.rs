@@ -32,6 +32,7 @@ mod fault;
 pub mod lane;
 mod ledger;
 mod os;
+mod outbox;
 mod scheduler;
 mod settings;
 pub mod source;
@@ -54,14 +55,14 @@ pub use crate::command::{
     Launched, ObjectDeleted, ObjectDiscovered, ObjectPut, PartRead, PartStored, PutObject, RangeLanded, ReadPart,
     TargetCommitted, TargetDiscarded, UploadAborted, UploadCompleted, UploadCreated, UploadPart,
 };
-pub use crate::coordinator::{Coordinator, JobSettled, StartTransfer};
+pub use crate::coordinator::{Coordinator, StartTransfer, TransferNews};
 pub use crate::deleter::Deleter;
 pub use crate::downloader::Downloader;
 pub use crate::fault::Crash;
 pub use crate::lane::{Lanes, on_lane};
 pub use crate::ledger::{Observer, Transfer};
 pub use crate::os::{OsUtils, SystemFiles};
-pub use crate::scheduler::{AttemptEnded, BudgetFreed, EnqueueJobs, PartScheduler};
+pub use crate::scheduler::{AttemptsEnded, BudgetFreed, EnqueueJobs, JobName, PartScheduler};
 pub use crate::settings::{Settings, Tuning};
 pub use crate::source::UploadSource;
 pub use crate::system::{Role, XferSystem};

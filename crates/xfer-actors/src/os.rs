@@ -33,6 +33,15 @@ pub trait OsUtils: fmt::Debug + Send + Sync + 'static {
         std::fs::metadata(path).map(|metadata| metadata.len())
     }
 
+    /// Size in bytes of a file that was looked at a moment ago; by default asked for anew, since a view of files of its own may have
+    /// another.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn size_of(&self, path: &Path, _seen: &std::fs::Metadata) -> io::Result<u64> {
+        self.file_size(path)
+    }
+
     /// A name for a temporary file, in the directory of `target` so that it can be renamed over it. Called again when a file of that
     /// name exists.
     fn temp_filename(&self, target: &Path) -> PathBuf {
@@ -63,7 +72,11 @@ pub trait OsUtils: fmt::Debug + Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemFiles;
 
-impl OsUtils for SystemFiles {}
+impl OsUtils for SystemFiles {
+    fn size_of(&self, _path: &Path, seen: &std::fs::Metadata) -> io::Result<u64> {
+        Ok(seen.len())
+    }
+}
 
 /// `<name>.<8 hex digits>` beside `target`, as the original names it; the name is cut where the whole would be too long.
 fn beside(target: &Path, draw: u32) -> PathBuf {

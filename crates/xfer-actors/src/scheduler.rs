@@ -14,7 +14,7 @@ use actix::{Actor, AsyncContext, Context, Handler, Message, SpawnHandle, Supervi
 use xfer_core::budget::Cost;
 use xfer_core::concurrency::{Controller, Sample};
 use xfer_core::error::RetryClass;
-use xfer_core::id::{Attempt, JobId, TransferId};
+use xfer_core::id::{JobId, TransferId};
 use xfer_core::job::Job;
 use xfer_core::queue::{Class, Entry, FairQueue};
 use xfer_core::retry::{RetryBucket, Verdict};
@@ -24,30 +24,32 @@ use crate::command::{
     AbortUpload, CommitTarget, CompleteUpload, CreateUpload, DeleteObject, DiscardTarget, DiscoverObject, FetchRange,
     PutObject, ReadPart, UploadPart,
 };
-use crate::coordinator::JobSettled;
 use crate::fault::Crash;
 use crate::ledger::{Duty, Launch, Ledger, Pending, Settled, Transfer, Turn};
 
-/// A transfer has new jobs; they are in the ledger.
+/// Names a job of the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobName {
+    /// Of which transfer.
+    pub transfer: TransferId,
+    /// Which of its jobs.
+    pub job: JobId,
+}
+
+/// There are new jobs; they are in the ledger.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
 pub struct EnqueueJobs {
-    /// Which transfer.
-    pub transfer: TransferId,
-    /// Which jobs.
-    pub jobs: Vec<JobId>,
+    /// Which, in the order in which they were asked for.
+    pub jobs: Vec<JobName>,
 }
 
-/// An attempt has ended; how, is in the ledger.
-#[derive(Clone, Copy, Debug, Message)]
+/// Attempts have ended; how, is in the ledger.
+#[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
-pub struct AttemptEnded {
-    /// Of which transfer.
-    pub transfer: TransferId,
-    /// Of which job.
-    pub job: JobId,
-    /// Which attempt.
-    pub attempt: Attempt,
+pub struct AttemptsEnded {
+    /// Of which jobs.
+    pub jobs: Vec<JobName>,
 }
 
 /// Something of the budget came back after a refusal.
@@ -189,7 +191,9 @@ impl PartScheduler {
                 send!(uploader, CompleteUpload { call, attempt, upload_id, parts, size, checksum, duty });
             }
             Job::AbortUpload { upload_id } => send!(uploader, AbortUpload { call, attempt, upload_id, duty }),
-            Job::Discover { part_size } => send!(downloader, DiscoverObject { call, attempt, part_size, duty }),
+            Job::Discover { part_size, commit } => {
+                send!(downloader, DiscoverObject { call, attempt, part_size, commit, duty });
+            }
             Job::FetchRange { range, etag } => send!(downloader, FetchRange { call, attempt, range, etag, duty }),
             Job::CommitTarget => send!(downloader, CommitTarget { call, attempt, duty }),
             Job::DiscardTarget => send!(downloader, DiscardTarget { call, attempt, duty }),
@@ -197,7 +201,8 @@ impl PartScheduler {
         }
     }
 
-    fn settle(&mut self, transfer: &Transfer, id: JobId, attempt: Attempt, context: &mut Context<Self>) {
+    /// Judges a job whose attempt has ended; true when it is over, and the Coordinator has news.
+    fn settle(&mut self, transfer: &Transfer, id: JobId, context: &mut Context<Self>) -> bool {
         if let Some(turn) = transfer.take_turn(id) {
             self.queue_of(turn.buffered).on_settled(turn.class);
         }
@@ -208,7 +213,7 @@ impl PartScheduler {
             }
             self.buckets.insert(Arc::clone(bucket), RetryBucket::default());
         }
-        let Some(tokens) = self.buckets.get_mut(bucket) else { return };
+        let Some(tokens) = self.buckets.get_mut(bucket) else { return false };
         let policy = &self.ledger.settings.retry;
         let mut throttled = false;
         let settled = transfer.settle(id, |retry, ended| {
@@ -234,9 +239,14 @@ impl PartScheduler {
                 let transfer = transfer.id();
                 context.run_later(delay, move |scheduler, context| scheduler.ready(transfer, id, context));
             }
-            Settled::Over => {
-                self.ledger.directory.settled(JobSettled { transfer: transfer.id(), job: id, attempt });
-            }
+            Settled::Over => return true,
+        }
+        false
+    }
+
+    fn announce(&self, transfers: Vec<TransferId>) {
+        if !transfers.is_empty() {
+            self.ledger.directory.news_of(transfers);
         }
     }
 
@@ -340,7 +350,7 @@ fn memory_of(transfer: &Transfer, job: &Job) -> u64 {
     match job {
         Job::ReadPart { max, .. } => *max,
         Job::FetchRange { range, .. } if ordered() => range.len(),
-        Job::Discover { part_size } if ordered() => *part_size,
+        Job::Discover { part_size, .. } if ordered() => *part_size,
         _ => 0,
     }
 }
@@ -379,22 +389,29 @@ impl Handler<EnqueueJobs> for PartScheduler {
     type Result = ();
 
     fn handle(&mut self, new: EnqueueJobs, context: &mut Context<Self>) {
-        let Some(transfer) = self.ledger.transfer(new.transfer) else { return };
         self.keep_looking(context);
-        for job in new.jobs {
-            self.enqueue(&transfer, job, false);
+        for JobName { transfer, job } in new.jobs {
+            if let Some(transfer) = self.ledger.transfer(transfer) {
+                self.enqueue(&transfer, job, false);
+            }
         }
         self.dispatch(context);
     }
 }
 
-impl Handler<AttemptEnded> for PartScheduler {
+impl Handler<AttemptsEnded> for PartScheduler {
     type Result = ();
 
-    fn handle(&mut self, news: AttemptEnded, context: &mut Context<Self>) {
-        if let Some(transfer) = self.ledger.transfer(news.transfer) {
-            self.settle(&transfer, news.job, news.attempt, context);
+    fn handle(&mut self, news: AttemptsEnded, context: &mut Context<Self>) {
+        let mut over = Vec::with_capacity(news.jobs.len());
+        for JobName { transfer, job } in news.jobs {
+            if let Some(transfer) = self.ledger.transfer(transfer)
+                && self.settle(&transfer, job, context)
+            {
+                over.push(transfer.id());
+            }
         }
+        self.announce(over);
         self.dispatch(context);
     }
 }
@@ -416,11 +433,16 @@ impl Handler<ReadLedger> for PartScheduler {
         let mut transfers: Vec<Arc<Transfer>> = self.ledger.transfers.iter().map(|entry| Arc::clone(&entry)).collect();
         // First come, first served, also after a restart.
         transfers.sort_unstable_by_key(|transfer| transfer.id());
+        let mut over = Vec::new();
         for transfer in transfers {
             for (id, pending) in transfer.reconcile() {
                 match pending {
                     Pending::Queued => self.enqueue(&transfer, id, false),
-                    Pending::Ended => self.settle(&transfer, id, Attempt::FIRST, context),
+                    Pending::Ended => {
+                        if self.settle(&transfer, id, context) {
+                            over.push(transfer.id());
+                        }
+                    }
                     Pending::Waiting { due } => {
                         let transfer = transfer.id();
                         let wait = due.saturating_duration_since(Instant::now());
@@ -429,6 +451,7 @@ impl Handler<ReadLedger> for PartScheduler {
                 }
             }
         }
+        self.announce(over);
         self.dispatch(context);
     }
 }

@@ -296,7 +296,7 @@ impl FileSource {
                 if metadata.is_dir() { "it is a directory" } else { "it is not a regular file: give it as a reader" };
             return Err(Error::new(ErrorKind::SourceUnavailable, what).in_file(&path));
         }
-        let seen = Seen { length: os.file_size(&path).map_err(unavailable)?, ..Seen::of(&metadata) };
+        let seen = Seen { length: os.size_of(&path, &metadata).map_err(unavailable)?, ..Seen::of(&metadata) };
         Ok(FileSource { seen, path, file: Mutex::new(None) })
     }
 

@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use crate::checksum::Algorithm;
+use crate::checksum::{Algorithm, Checksum};
 use crate::error::{Error, ErrorKind};
 use crate::job::{Effect, Event, Job, Note, ObjectFacts, Reply};
 use crate::ledger::{Ledger, Origin, wrong_reply};
@@ -55,6 +55,26 @@ pub fn choose_checksum(facts: &ObjectFacts, part_size: u64, validate: bool) -> O
     let best = |combining: bool| Algorithm::BY_PREFERENCE.into_iter().filter(|a| a.combines() == combining).find(has);
     let single = first_part_length(facts.size, part_size) == facts.size;
     best(true).or_else(|| if single { best(false) } else { None })
+}
+
+/// What is wrong with an object's bytes, if the checksum of all of them is not the one that the store has in this algorithm.
+///
+/// ```
+/// use xfer_core::checksum::{Algorithm, Checksum};
+/// use xfer_core::download::mismatch;
+/// use xfer_core::job::ObjectFacts;
+/// let ours = |bytes: &[u8]| Checksum::of(Algorithm::Crc64Nvme, bytes);
+/// let facts = ObjectFacts { size: 3, start: 0, etag: None, version_id: None, checksums: vec![ours(b"abc")] };
+/// assert!(mismatch(&facts, &ours(b"abc")).is_none());
+/// assert!(mismatch(&facts, &ours(b"abd")).is_some());
+/// ```
+#[must_use]
+pub fn mismatch(facts: &ObjectFacts, ours: &Checksum) -> Option<Error> {
+    let theirs = facts.checksums.iter().find(|checksum| checksum.algorithm() == ours.algorithm())?;
+    (ours != theirs).then(|| {
+        let message = format!("the store has {theirs}, the bytes that came have {ours}");
+        Error::new(ErrorKind::ChecksumMismatch, message).in_operation("GetObject")
+    })
 }
 
 /// What a job under way is.
@@ -140,10 +160,11 @@ impl DownloadMachine {
             Event::Started if !self.started && !self.ledger.is_failing() => {
                 self.started = true;
                 self.target = true;
-                self.ledger.run(Job::Discover { part_size: self.spec.part_size }, Asked::Discover, out);
+                let job = Job::Discover { part_size: self.spec.part_size, commit: !self.spec.ordered };
+                self.ledger.run(job, Asked::Discover, out);
             }
             Event::Noted { job, note: Note::Discovered(facts) } => {
-                if matches!(self.ledger.get(job), Some(Asked::Discover)) && !self.ledger.is_failing() {
+                if matches!(self.ledger.get(job), Some(Asked::Discover)) {
                     self.discovered(facts, out);
                 }
             }
@@ -165,7 +186,11 @@ impl DownloadMachine {
     }
 
     fn discovered(&mut self, facts: ObjectFacts, out: &mut Vec<Effect>) {
-        if let Err(error) = self.take_facts(facts) {
+        let taken = self.take_facts(facts);
+        // One that is failing takes them too: its object may turn out to be final already.
+        if let Err(error) = taken
+            && !self.ledger.is_failing()
+        {
             self.ledger.fail(error.in_operation("GetObject"), Origin::Job, out);
         }
     }
@@ -190,14 +215,22 @@ impl DownloadMachine {
     }
 
     fn done(&mut self, asked: Asked, reply: Reply, out: &mut Vec<Effect>) {
+        if matches!((&asked, &reply), (Asked::Discover, Reply::ObjectLanded { .. })) {
+            self.target = false;
+            self.committed = true;
+        }
         let landed = match (asked, reply) {
-            (Asked::Discover, Reply::RangeLanded { length, checksum }) => match &self.found {
-                Some(found) => Some((0, first_part_length(found.plan.size(), self.spec.part_size), length, checksum)),
-                None => {
-                    let error = Error::internal("an object was landed before anything was known of it");
-                    return self.ledger.fail(error, Origin::Job, out);
+            (Asked::Discover, Reply::RangeLanded { length, checksum } | Reply::ObjectLanded { length, checksum }) => {
+                match &self.found {
+                    Some(found) => {
+                        Some((0, first_part_length(found.plan.size(), self.spec.part_size), length, checksum))
+                    }
+                    None => {
+                        let error = Error::internal("an object was landed before anything was known of it");
+                        return self.ledger.fail(error, Origin::Job, out);
+                    }
                 }
-            },
+            }
             (Asked::Range { index, length: asked }, Reply::RangeLanded { length, checksum }) => {
                 Some((index, asked, length, checksum))
             }
@@ -281,12 +314,7 @@ impl DownloadMachine {
     /// What is wrong with the bytes, all being landed.
     fn mismatch(&self) -> Option<Error> {
         let found = self.found.as_ref()?;
-        let ours = self.runs.checksum_of(found.plan.count())?;
-        let theirs = found.facts.checksums.iter().find(|checksum| checksum.algorithm() == ours.algorithm())?;
-        (ours != theirs).then(|| {
-            let message = format!("the store has {theirs}, the bytes that came have {ours}");
-            Error::new(ErrorKind::ChecksumMismatch, message).in_operation("GetObject")
-        })
+        mismatch(&found.facts, self.runs.checksum_of(found.plan.count())?)
     }
 
     /// Waits for what is under way, removes what is left of the target, and ends.

@@ -61,6 +61,10 @@ pub enum Job {
     Discover {
         /// The part size in bytes.
         part_size: u64,
+        /// Whether the target is made final at once if these are all bytes and they are right
+        /// ([`mismatch`](crate::download::mismatch)): saves small objects a [`Job::CommitTarget`]. Targets that would have to be waited
+        /// for are left to that job.
+        commit: bool,
     },
     /// A ranged GET that must meet the same object.
     FetchRange {
@@ -207,6 +211,13 @@ pub enum Reply {
         /// Bytes that were landed.
         length: u64,
         /// The checksum of these bytes, in the algorithm that discovery chose.
+        checksum: Option<Checksum>,
+    },
+    /// [`Job::Discover`]: the whole object is there, and the target is final.
+    ObjectLanded {
+        /// Bytes that were landed.
+        length: u64,
+        /// Their checksum, in the algorithm that discovery chose.
         checksum: Option<Checksum>,
     },
     /// [`Job::CommitTarget`].

@@ -545,7 +545,7 @@ fn reply_name(reply: &Reply) -> &'static str {
         Reply::PartStored { .. } => "UploadPart",
         Reply::UploadCompleted(_) => "CompleteMultipartUpload",
         Reply::UploadAborted { .. } => "AbortMultipartUpload",
-        Reply::RangeLanded { .. } => "GetObject",
+        Reply::RangeLanded { .. } | Reply::ObjectLanded { .. } => "GetObject",
         Reply::TargetCommitted => "CommitTarget",
         Reply::TargetDiscarded => "DiscardTarget",
         Reply::ObjectDeleted { .. } => "DeleteObject",

@@ -21,6 +21,7 @@ use tokio::sync::OnceCell;
 use xfer_core::error::{Error, ErrorKind};
 
 use crate::report;
+use crate::sign::v4::SigningKeys;
 
 /// From here on a renewal is tried. As in the CRT and botocore (their "advisory" window is 5 to 15 minutes).
 const RENEW_BEFORE: Duration = Duration::from_secs(5 * 60);
@@ -37,13 +38,14 @@ pub struct Identity {
     inner: aws_smithy_runtime_api::client::identity::Identity,
     generation: u64,
     session: bool,
+    signing_keys: SigningKeys,
 }
 
 impl Identity {
     /// An identity from credentials that are at hand.
     #[must_use]
     pub fn new(credentials: Credentials) -> Identity {
-        Identity { inner: credentials.into(), generation: 0, session: false }
+        Identity { inner: credentials.into(), generation: 0, session: false, signing_keys: SigningKeys::default() }
     }
 
     pub(crate) fn of_session(credentials: Credentials) -> Identity {
@@ -52,6 +54,10 @@ impl Identity {
 
     pub(crate) fn inner(&self) -> &aws_smithy_runtime_api::client::identity::Identity {
         &self.inner
+    }
+
+    pub(crate) fn signing_keys(&self) -> &SigningKeys {
+        &self.signing_keys
     }
 
     /// Whether it is that of an S3 Express session.

@@ -1,5 +1,7 @@
-//! Signatures in headers, by aws-sigv4 with S3's settings: one percent-encoding, no path normalisation, the payload's hash (or the
-//! word that stands for it) in `x-amz-content-sha256`.
+//! Signatures in headers, with S3's settings: one percent-encoding, no path normalisation, the payload's hash (or the word that stands
+//! for it) in `x-amz-content-sha256`. SigV4A, which only multi-region access points want, is left to aws-sigv4.
+
+pub(crate) mod v4;
 
 use std::borrow::Cow;
 use std::time::SystemTime;
@@ -8,7 +10,7 @@ use aws_sigv4::http_request::{
     PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningParams, SigningSettings,
     UriPathNormalizationMode, sign,
 };
-use aws_sigv4::sign::{v4, v4a};
+use aws_sigv4::sign::v4a;
 use xfer_core::error::{Error, ErrorKind};
 
 use crate::capture::Scheme;
@@ -36,43 +38,48 @@ pub(crate) fn headers(
     identity: &Identity,
     now: SystemTime,
 ) -> Result<Vec<(Cow<'static, str>, String)>, Error> {
+    match scheme {
+        Scheme::V4 { name, region } | Scheme::Express { name, region } => {
+            let scope = v4::Scope { region, service: name, session: matches!(scheme, Scheme::Express { .. }) };
+            v4::headers(request, scope, identity, now)
+        }
+        Scheme::V4a { name, regions } => {
+            let params = v4a::SigningParams::builder()
+                .identity(identity.inner())
+                .region_set(regions)
+                .name(name)
+                .time(now)
+                .settings(settings())
+                .build()
+                .map_err(defect)?;
+            by_library(request, &params.into())
+        }
+    }
+}
+
+/// The word for the payload: its hash, or why there is none.
+fn content_sha256(payload: Payload) -> &'static str {
+    match payload {
+        Payload::None => EMPTY,
+        Payload::Unsigned { .. } => "UNSIGNED-PAYLOAD",
+        Payload::UnsignedTrailer { .. } => "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+    }
+}
+
+/// S3's: one percent-encoding, no path normalisation, the payload's word in a header.
+fn settings() -> SigningSettings {
     let mut settings = SigningSettings::default();
     settings.percent_encoding_mode = PercentEncodingMode::Single;
     settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
     settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
-    let params: SigningParams<'_> = match scheme {
-        Scheme::V4 { name, region } | Scheme::Express { name, region } => {
-            if matches!(scheme, Scheme::Express { .. }) {
-                settings.session_token_name_override = Some(SESSION_TOKEN);
-            }
-            v4::SigningParams::builder()
-                .identity(identity.inner())
-                .region(region)
-                .name(name)
-                .time(now)
-                .settings(settings)
-                .build()
-                .map(SigningParams::from)
-                .map_err(defect)?
-        }
-        Scheme::V4a { name, regions } => v4a::SigningParams::builder()
-            .identity(identity.inner())
-            .region_set(regions)
-            .name(name)
-            .time(now)
-            .settings(settings)
-            .build()
-            .map(SigningParams::from)
-            .map_err(defect)?,
-    };
-    let body = match request.payload {
-        Payload::None => SignableBody::Precomputed(EMPTY.to_owned()),
-        Payload::Unsigned { .. } => SignableBody::UnsignedPayload,
-        Payload::UnsignedTrailer { .. } => SignableBody::StreamingUnsignedPayloadTrailer,
-    };
+    settings
+}
+
+fn by_library(request: &Unsigned<'_>, params: &SigningParams<'_>) -> Result<Vec<(Cow<'static, str>, String)>, Error> {
+    let body = SignableBody::Precomputed(content_sha256(request.payload).to_owned());
     let lines = request.headers.iter().map(|(name, value)| (name.as_ref(), value.as_str()));
     let signable = SignableRequest::new(request.method, request.url, lines, body).map_err(unfit)?;
-    let (instructions, _) = sign(signable, &params).map_err(unfit)?.into_parts();
+    let (instructions, _) = sign(signable, params).map_err(unfit)?.into_parts();
     let (headers, _) = instructions.into_parts();
     Ok(headers.into_iter().map(|header| (Cow::Borrowed(header.name()), header.value().to_owned())).collect())
 }

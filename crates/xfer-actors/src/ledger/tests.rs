@@ -4,11 +4,17 @@
 
 use std::sync::mpsc::Receiver;
 use std::sync::{Barrier, Weak};
+use std::time::Duration;
 
 use xfer_core::budget::{Cost, InUse};
 use xfer_core::delete::DeleteMachine;
+use xfer_core::id::JobId;
+use xfer_core::job::Reply;
+use xfer_core::queue::Class;
 
 use super::*;
+use crate::call::Call;
+use crate::outbox::Outbox;
 use crate::target::DownloadTarget;
 use crate::test_kit::{PATIENCE, Told, Witness, download, end_of, ledger, upload};
 
@@ -72,7 +78,7 @@ fn a_job_is_handed_out_reported_and_judged_once() {
     assert_eq!(judge(&transfer, JOB, None).0, Settled::Nothing, "it has not ended");
     assert!(transfer.take_turn(JOB).is_none());
     assert!(first.accept());
-    first.fulfil(deleted());
+    first.fulfil(deleted(), &Outbox::default());
     assert_eq!(transfer.take_turn(JOB), Some(TURN));
     assert_eq!(transfer.take_turn(JOB), None);
     assert_eq!(judge(&transfer, JOB, None).0, Settled::Over);
@@ -114,7 +120,7 @@ fn a_command_that_lay_too_long_is_handed_out_again_and_the_old_one_is_void() {
     std::thread::sleep(Duration::from_millis(1));
     assert!(transfer.take_back_stale(Duration::ZERO).is_empty(), "somebody works on it");
     assert_eq!(judge(&transfer, JOB, None).0, Settled::Nothing, "the old one's end does not count");
-    new.fulfil(deleted());
+    new.fulfil(deleted(), &Outbox::default());
     assert_eq!(judge(&transfer, JOB, None).0, Settled::Over);
     assert_eq!(news(&transfer), ["j0 done"]);
 }
@@ -126,14 +132,14 @@ fn a_failed_attempt_leaves_its_memory_to_the_next() {
     transfer.add_job(JOB, Job::DeleteObject);
     let first = duty(&ledger, &transfer, JOB, 1000);
     assert!(first.accept());
-    first.fulfil(Err(lost()));
+    first.fulfil(Err(lost()), &Outbox::default());
     assert_eq!(ledger.budget.in_use(), InUse { requests: 0, memory: 1000 });
     assert_eq!(judge(&transfer, JOB, Some(Duration::ZERO)).0, Settled::Requeue);
     let mut second = duty(&ledger, &transfer, JOB, 0);
     second.shrink_memory(400);
     assert_eq!(ledger.budget.in_use(), InUse { requests: 1, memory: 400 });
     let memory = second.take_memory().unwrap();
-    second.fulfil(deleted());
+    second.fulfil(deleted(), &Outbox::default());
     assert_eq!(ledger.budget.in_use(), InUse { requests: 0, memory: 400 });
     drop(memory);
     assert_eq!(ledger.budget.in_use(), InUse::default());
@@ -147,11 +153,11 @@ fn withdrawing_ends_what_waits_and_a_cut_transfer_tries_nothing_but_its_cleaning
     for id in [queued, waiting, flying, judged] {
         transfer.add_job(id, Job::CreateUpload);
     }
-    duty(&ledger, &transfer, waiting, 500).fulfil(Err(lost()));
+    duty(&ledger, &transfer, waiting, 500).fulfil(Err(lost()), &Outbox::default());
     let later = Some(Duration::from_secs(60));
     assert_eq!(judge(&transfer, waiting, later).0, Settled::RetryAfter(Duration::from_secs(60)));
     let under_way = duty(&ledger, &transfer, flying, 0);
-    duty(&ledger, &transfer, judged, 0).fulfil(Err(lost()));
+    duty(&ledger, &transfer, judged, 0).fulfil(Err(lost()), &Outbox::default());
     transfer.call.cut();
     transfer.withdraw();
     let mut ended = news(&transfer);
@@ -161,11 +167,11 @@ fn withdrawing_ends_what_waits_and_a_cut_transfer_tries_nothing_but_its_cleaning
     assert!(!transfer.ready(waiting), "its timer comes too late");
     // Whatever the policy says: a cancel must not wait for a pause, and opening an upload only to abort it helps nobody.
     assert_eq!(judge(&transfer, judged, later).0, Settled::Over);
-    under_way.fulfil(Err(lost()));
+    under_way.fulfil(Err(lost()), &Outbox::default());
     assert_eq!(judge(&transfer, flying, later).0, Settled::Over);
     assert_eq!(news(&transfer), ["j3 ConnectionLost", "j2 ConnectionLost"]);
     transfer.add_job(clean_up, Job::AbortUpload { upload_id: "u".into() });
-    duty(&ledger, &transfer, clean_up, 0).fulfil(Err(lost()));
+    duty(&ledger, &transfer, clean_up, 0).fulfil(Err(lost()), &Outbox::default());
     assert_eq!(judge(&transfer, clean_up, later).0, Settled::RetryAfter(Duration::from_secs(60)));
     assert!(transfer.ready(clean_up) && !transfer.ready(clean_up));
 }
@@ -178,7 +184,7 @@ fn a_scheduler_that_starts_anew_finds_the_jobs_in_their_order() {
         transfer.add_job(JobId(id), Job::DeleteObject);
     }
     let flying = duty(&ledger, &transfer, JobId(7), 0);
-    duty(&ledger, &transfer, JobId(8), 0).fulfil(deleted());
+    duty(&ledger, &transfer, JobId(8), 0).fulfil(deleted(), &Outbox::default());
     let found: Vec<u32> = transfer.reconcile().iter().map(|(id, _)| id.0).collect();
     assert_eq!(found, (0..100).filter(|id| *id != 7).collect::<Vec<_>>());
     assert!(matches!(transfer.reconcile()[7], (JobId(8), Pending::Ended)));
@@ -306,7 +312,7 @@ fn nothing_keeps_a_transfer_that_has_ended() {
         assert_eq!(end_of(&told).unwrap_err().kind(), ErrorKind::ConnectionLost);
         drop(transfer);
         // An attempt that has not heard of it yet.
-        duty.fulfil(deleted());
+        duty.fulfil(deleted(), &Outbox::default());
     }
     for (transfer, call) in kept {
         assert!(transfer.upgrade().is_none() && call.upgrade().is_none());

@@ -182,10 +182,23 @@ impl Target {
     /// Makes it final.
     pub(crate) async fn commit(&self) -> Result<(), Error> {
         match self {
-            Target::File(file) => file.commit(),
-            Target::Memory(_) => Ok(()),
+            Target::File(_) | Target::Memory(_) => self.commit_at_once(),
             Target::Seekable(seekable) => seekable.flush().await,
             Target::Ordered(ordered) => ordered.commit().await,
+        }
+    }
+
+    /// Whether it can be made final without waiting for anybody's code.
+    pub(crate) fn commits_at_once(&self) -> bool {
+        matches!(self, Target::File(_) | Target::Memory(_))
+    }
+
+    /// Makes one final that [can be](Target::commits_at_once) without waiting.
+    pub(crate) fn commit_at_once(&self) -> Result<(), Error> {
+        match self {
+            Target::File(file) => file.commit(),
+            Target::Memory(_) => Ok(()),
+            Target::Seekable(_) | Target::Ordered(_) => Err(Error::internal("this target has to be waited for")),
         }
     }
 

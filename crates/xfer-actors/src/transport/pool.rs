@@ -222,7 +222,7 @@ impl Pool {
 impl PoolInner {
     /// Keeps a connection whose exchange is over.
     pub(crate) fn keep(&self, origin: Origin, mut wire: Wire) {
-        wire.inbox.rest();
+        wire.rest();
         let kept = Idle { wire, since: Instant::now() };
         self.idle.borrow_mut().entry(origin).or_default().push(kept);
     }

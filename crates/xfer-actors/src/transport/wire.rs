@@ -71,6 +71,8 @@ pub(crate) struct Wire {
     /// Of the far end, for messages.
     peer: String,
     peer_closed: bool,
+    /// Whether the last read took everything that was there.
+    drained: bool,
     whole: bool,
     _count: OpenCount,
 }
@@ -84,6 +86,7 @@ impl Wire {
             progress: Progress::default(),
             peer,
             peer_closed: false,
+            drained: false,
             whole: true,
             _count: count,
         }
@@ -255,7 +258,9 @@ impl Wire {
             if room.is_empty() {
                 return Err(TransportError::protocol("more bytes than a receive buffer holds, none of them usable"));
             }
-            match self.stream.try_read(room) {
+            let (size, read) = (room.len(), self.stream.try_read(room));
+            self.drained = matches!(read, Ok(n) if n < size);
+            match read {
                 Ok(0) => self.peer_closed = true,
                 Ok(n) => {
                     let before = self.inbox.plain().len();
@@ -279,6 +284,15 @@ impl Wire {
             }
         }
         Ok(Some(Received::End))
+    }
+
+    /// Nothing is expected until the next request. After a read that emptied the socket the reactor still takes it for readable, until a
+    /// read in vain tells it otherwise; telling it here saves that system call, once for each exchange.
+    pub(crate) fn rest(&mut self) {
+        self.inbox.rest();
+        if std::mem::take(&mut self.drained) {
+            let _ = self.stream.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
+        }
     }
 
     async fn wait(&self, interest: Interest, patience: Patience) -> Result<Ready, TransportError> {

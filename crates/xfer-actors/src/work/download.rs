@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use xfer_core::checksum::Hasher;
 use xfer_core::disk::Gate;
-use xfer_core::download::choose_checksum;
+use xfer_core::download::{choose_checksum, mismatch};
 use xfer_core::error::{Error, ErrorKind};
 use xfer_core::id::PartNumber;
 use xfer_core::job::{Note, ObjectFacts, Reply};
@@ -18,17 +18,22 @@ use super::Bench;
 use super::exchange::{Answered, ask, prepare};
 use super::failure::of_transport;
 use crate::call::Resume;
-use crate::ledger::Duty;
+use crate::ledger::{Duty, cancelled};
 use crate::target::Target;
 
-/// Finds out what the object is, and lands its first bytes. A second attempt after a body that broke goes on where the first one did.
-pub(super) async fn discover(bench: &Bench<'_>, part_size: u64, mut duty: Option<&mut Duty>) -> Result<Reply, Error> {
+/// Finds out what the object is, and lands its first bytes; also tells whether it is the one that earlier attempts saw. A second attempt
+/// after a body that broke goes on where the first one did.
+pub(super) async fn discover(
+    bench: &Bench<'_>,
+    part_size: u64,
+    mut duty: Option<&mut Duty>,
+) -> Result<(Reply, bool), Error> {
     let call = bench.call;
     let known = call.discovered().filter(|facts| facts.etag.is_some() && bench.progress.landed() > 0);
     if let Some(facts) = known {
         let etag = facts.etag.as_deref().unwrap_or_default();
         let range = ByteRange::new(facts.start, facts.start + first_part_length(facts.size, part_size));
-        return fetch(bench, range, etag, duty).await.map_err(modified);
+        return fetch(bench, range, etag, duty).await.map(|reply| (reply, true)).map_err(modified);
     }
     // From the start, whatever an earlier attempt had landed of an object that has no ETag to be known by.
     *bench.progress.resume.lock() = None;
@@ -41,7 +46,7 @@ pub(super) async fn discover(bench: &Bench<'_>, part_size: u64, mut duty: Option
     let length = first_part_length(facts.size, part_size);
     let target = call.target()?;
     call.set_landing_checksum(choose_checksum(&facts, part_size, call.validates()));
-    call.set_discovered(facts.clone());
+    let certain = call.set_discovered(facts.clone());
     target.open(facts.size)?;
     if let Some(duty) = duty.as_deref_mut() {
         duty.shrink_memory(length);
@@ -52,9 +57,36 @@ pub(super) async fn discover(bench: &Bench<'_>, part_size: u64, mut duty: Option
     let reply = land(bench, answered, range, facts.start, here, duty.as_deref_mut()).await?;
     match facts.etag.as_deref() {
         // The part was shorter than what makes a good first piece.
-        Some(etag) if here < length => fetch(bench, range, etag, duty).await.map_err(modified),
+        Some(etag) if here < length => {
+            fetch(bench, range, etag, duty).await.map(|reply| (reply, certain)).map_err(modified)
+        }
         _ if here < length => Err(Error::new(ErrorKind::Protocol, "an object of several parts has no ETag")),
-        _ => Ok(reply),
+        _ => Ok((reply, certain)),
+    }
+}
+
+/// Makes the target final if all of the object has been landed, as the store has it, and the target is one that can be made final at once.
+/// Whatever is not as it should be is left to the machine.
+pub(super) fn commit_whole(bench: &Bench<'_>, reply: Reply) -> Result<Reply, Error> {
+    let call = bench.call;
+    let (Reply::RangeLanded { length, checksum }, Some(facts)) = (&reply, call.discovered()) else {
+        return Ok(reply);
+    };
+    let (length, checksum) = (*length, checksum.clone());
+    let is_whole = length == facts.size && checksum.as_ref().is_none_or(|ours| mismatch(facts, ours).is_none());
+    let target = call.target()?;
+    if !is_whole || !target.commits_at_once() {
+        return Ok(reply);
+    }
+    if !call.phase.try_commit() {
+        return Err(cancelled());
+    }
+    match target.commit_at_once() {
+        Ok(()) => Ok(Reply::ObjectLanded { length, checksum }),
+        Err(error) => {
+            call.phase.reopen();
+            Err(error.in_operation("CommitTarget"))
+        }
     }
 }
 

@@ -62,7 +62,10 @@ async fn perform(bench: &Bench<'_>, job: &Job, duty: Option<&mut Duty>) -> Resul
             upload::complete(bench, upload_id, parts, *size, checksum.as_ref()).await
         }
         Job::AbortUpload { upload_id } => upload::abort(bench, upload_id).await,
-        Job::Discover { part_size } => download::discover(bench, *part_size, duty).await,
+        Job::Discover { part_size, commit } => {
+            let (reply, certain) = download::discover(bench, *part_size, duty).await?;
+            if *commit && certain { download::commit_whole(bench, reply) } else { Ok(reply) }
+        }
         Job::FetchRange { range, etag } => download::fetch(bench, *range, etag, duty).await,
         Job::CommitTarget => bench.call.target()?.commit().await.map(|()| Reply::TargetCommitted),
         Job::DiscardTarget => {

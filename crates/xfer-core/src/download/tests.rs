@@ -29,7 +29,7 @@ impl Bench {
     fn start(spec: DownloadSpec) -> Bench {
         let mut bench = Bench { machine: DownloadMachine::new(spec), jobs: Vec::new(), withdrawn: 0, result: None };
         bench.on(Event::Started);
-        assert!(matches!(bench.jobs[..], [(_, Job::Discover { part_size: 100 })]));
+        assert!(matches!(bench.jobs[..], [(_, Job::Discover { part_size: 100, commit })] if commit != spec.ordered));
         bench
     }
 
@@ -123,6 +123,21 @@ fn a_small_object_is_one_request() {
         assert_eq!(outcome.bytes, size);
         assert_eq!(outcome.verified, Verified::FullObject(Algorithm::Crc64Nvme));
         assert_eq!((outcome.etag.as_deref(), outcome.version_id.as_deref()), (Some("tag"), Some("v")));
+    }
+}
+
+#[test]
+fn a_small_object_may_be_made_final_with_its_only_request() {
+    for late in [false, true] {
+        let mut bench = Bench::start(SPEC);
+        bench.discovered(facts(100));
+        if late {
+            bench.stop(ErrorKind::Cancelled);
+        }
+        let reply = Reply::ObjectLanded { length: 100, checksum: Some(checksum(0, 100)) };
+        bench.done("first", reply);
+        let outcome = bench.outcome();
+        assert_eq!((outcome.bytes, &outcome.verified), (100, &Verified::FullObject(Algorithm::Crc64Nvme)));
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use xfer_core::budget::{Budget, Cost, InUse, Limits, Taken};
 use xfer_core::checksum::Checksum;
+use xfer_core::download::mismatch;
 use xfer_core::error::{Error, ErrorKind};
 use xfer_core::id::{JobId, TransferId};
 use xfer_core::job::{Effect, Event, Job, Note, ObjectFacts, Reply, StoredObject};
@@ -232,7 +233,7 @@ impl World {
             Job::CommitTarget | Job::DiscardTarget => Cost::default(),
             Job::PutObject { length } => Cost { requests: 1, memory: buffer, bytes: *length },
             Job::UploadPart { range, .. } => Cost { requests: 1, memory: buffer, bytes: range.len() },
-            Job::Discover { part_size } => {
+            Job::Discover { part_size, .. } => {
                 let memory = if ordered { part_size * 3 / 2 } else { buffer };
                 Cost { requests: 1, memory, bytes: *part_size }
             }
@@ -510,7 +511,7 @@ impl World {
         let range = match (job, &transfer.side) {
             (Job::PutObject { length }, _) => ByteRange::new(0, *length),
             (Job::UploadPart { range, .. } | Job::FetchRange { range, .. }, _) => *range,
-            (Job::Discover { part_size }, Side::Download { object, .. }) => {
+            (Job::Discover { part_size, .. }, Side::Download { object, .. }) => {
                 ByteRange::new(object.start, object.start + first_part_length(object.size, *part_size))
             }
             _ => return,
@@ -556,15 +557,23 @@ impl World {
                 Reply::UploadCompleted(StoredObject { checksum: checksum.clone(), ..StoredObject::default() })
             }
             Job::AbortUpload { upload_id } => Reply::UploadAborted { gone: self.store.abort(upload_id) },
-            Job::Discover { part_size } => {
+            Job::Discover { part_size, commit } => {
                 let Side::Download { object, .. } = &transfer.side else { panic!("only downloads discover") };
                 let facts = object.clone();
                 let end = object.start + first_part_length(object.size, *part_size);
                 let range = ByteRange::new(object.start, end);
                 transfer.landed.push(range);
+                let length = range.len();
+                let checksum = checksum_of(range);
+                let whole = *commit && length == facts.size && mismatch(&facts, &checksum).is_none();
+                transfer.committed |= whole;
                 // However the head came, it came before the body.
                 self.tell(id, Event::Noted { job, note: Note::Discovered(facts) });
-                Reply::RangeLanded { length: range.len(), checksum: Some(checksum_of(range)) }
+                let checksum = Some(checksum);
+                match whole {
+                    true => Reply::ObjectLanded { length, checksum },
+                    false => Reply::RangeLanded { length, checksum },
+                }
             }
             Job::FetchRange { range, .. } => {
                 transfer.landed.push(*range);

@@ -54,3 +54,117 @@ fn list_objects() {
          Signature=34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7"
     );
 }
+
+mod parity {
+    //! With aws-sigv4, for requests of every kind.
+
+    use aws_sigv4::sign::v4 as library;
+    use proptest::prelude::*;
+
+    use super::super::*;
+
+    fn by_the_library(
+        request: &Unsigned<'_>,
+        scheme: &Scheme,
+        identity: &Identity,
+        now: SystemTime,
+    ) -> Vec<(Cow<'static, str>, String)> {
+        let (Scheme::V4 { name, region } | Scheme::Express { name, region }) = scheme else { unreachable!() };
+        let mut settings = settings();
+        if matches!(scheme, Scheme::Express { .. }) {
+            settings.session_token_name_override = Some(SESSION_TOKEN);
+        }
+        let params = library::SigningParams::builder()
+            .identity(identity.inner())
+            .region(region)
+            .name(name)
+            .time(now)
+            .settings(settings)
+            .build()
+            .unwrap();
+        by_library(request, &params.into()).unwrap()
+    }
+
+    fn sorted(mut headers: Vec<(Cow<'static, str>, String)>) -> Vec<(Cow<'static, str>, String)> {
+        headers.sort();
+        headers
+    }
+
+    fn word() -> impl Strategy<Value = String> {
+        proptest::string::string_regex("[ -~]{0,40}").unwrap()
+    }
+
+    fn headers_of_a_request() -> impl Strategy<Value = Vec<(Cow<'static, str>, String)>> {
+        let names =
+            ["range", "if-match", "user-agent", "x-amz-meta-a", "x-amz-meta-a-b", "content-type", "x-amz-tagging"];
+        proptest::sample::subsequence(names.to_vec(), 0..=names.len()).prop_flat_map(|names| {
+            let values = proptest::collection::vec(word(), names.len());
+            values.prop_map(move |values| names.iter().map(|name| Cow::Borrowed(*name)).zip(values).collect())
+        })
+    }
+
+    fn url() -> impl Strategy<Value = String> {
+        let base = prop_oneof![
+            Just("https://bucket.s3.us-east-1.amazonaws.com"),
+            Just("http://127.0.0.1:9000/bucket"),
+            Just("http://store.example:80/b"),
+            Just("https://store.example:443"),
+        ];
+        let query = proptest::sample::subsequence(
+            vec!["x-id=GetObject", "partNumber=17", "uploadId=a%2Fb~c", "uploads", "versionId=", "A=1", "a=1"],
+            0..=7,
+        )
+        .prop_shuffle();
+        (base, any::<String>(), query).prop_map(|(base, key, query)| {
+            let mut url = format!("{base}/");
+            crate::encode::push_path(&mut url, &key);
+            for (index, part) in query.iter().enumerate() {
+                url.push(if index == 0 { '?' } else { '&' });
+                url.push_str(part);
+            }
+            url
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_signature_is_that_of_aws_sigv4(
+            url in url(),
+            headers in headers_of_a_request(),
+            method in prop_oneof![Just("GET"), Just("PUT"), Just("POST"), Just("DELETE"), Just("HEAD")],
+            payload in prop_oneof![
+                Just(Payload::None),
+                Just(Payload::Unsigned { content_length: 7 }),
+                Just(Payload::UnsignedTrailer { decoded_length: 7, algorithm: xfer_core::checksum::Algorithm::Crc32 }),
+            ],
+            token in proptest::option::of("[A-Za-z0-9+/=]{1,80}"),
+            session in any::<bool>(),
+            seconds in 0_u64..4_102_444_800,
+        ) {
+            let credentials = aws_credential_types::Credentials::new("AKID", "a secret/+", token, None, "a test");
+            let identity = Identity::new(credentials);
+            let (name, region) = ("s3".to_owned(), "eu-central-1".to_owned());
+            let scheme = if session { Scheme::Express { name, region } } else { Scheme::V4 { name, region } };
+            let request = Unsigned { method, url: &url, headers: &headers, payload };
+            let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+            let theirs = sorted(by_the_library(&request, &scheme, &identity, now));
+            prop_assert_eq!(&sorted(super::super::headers(&request, &scheme, &identity, now).unwrap()), &theirs);
+            // Once more, with the key that is kept now.
+            prop_assert_eq!(&sorted(super::super::headers(&request, &scheme, &identity, now).unwrap()), &theirs);
+        }
+    }
+
+    #[test]
+    fn a_day_later_and_in_another_region_the_key_is_another() {
+        let identity = Identity::new(aws_credential_types::Credentials::new("AKID", "secret", None, None, "a test"));
+        let request = Unsigned { method: "GET", url: "https://a.example/k", headers: &[], payload: Payload::None };
+        for region in ["us-east-1", "eu-west-1", "us-east-1"] {
+            for day in [20_000, 20_001, 20_000] {
+                let scheme = Scheme::V4 { name: "s3".to_owned(), region: region.to_owned() };
+                let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(day * 86_400);
+                let ours = super::super::headers(&request, &scheme, &identity, now).unwrap();
+                assert_eq!(sorted(ours), sorted(by_the_library(&request, &scheme, &identity, now)));
+            }
+        }
+    }
+}

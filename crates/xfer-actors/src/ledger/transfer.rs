@@ -1,11 +1,7 @@
-//! The ledger: which transfers there are, which jobs each has, and who holds them. It outlives every actor.
+//! One transfer as the actors know it: its machine, its jobs and where each of them is, and whom to tell.
 //!
-//! Messages between actors are news; the ledger is the truth. A job's end is written here by the lane that ran it before anybody is
-//! told, so a message that dies with an actor loses nothing: after a restart the Coordinator and the PartScheduler read the ledger
-//! and go on. Who holds a job holds a [`Duty`], which reports exactly once, by a fall from its owner's hands if not otherwise.
-//!
-//! Invariants: a job has one [`JobState`] at any time; a report counts only if it is of the attempt that is under way; a transfer leaves
-//! the ledger when its observer has been told its end, and is told one even if everything else has gone.
+//! Never decides what is done next (its machine does) or when (the scheduler does). Invariants: a job has one [`JobState`] at any time; a report
+//! counts only if it is of the attempt that is under way; the observer is told one end.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -13,30 +9,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use actix::Addr;
-use dashmap::DashMap;
-use parking_lot::{Mutex, RwLock};
-use tokio::sync::Notify;
-use xfer_core::error::{Error, ErrorKind};
+use parking_lot::Mutex;
+use xfer_core::error::Error;
 use xfer_core::id::{Attempt, JobId, TransferId};
-use xfer_core::job::{Event, Job, Note, Reply};
+use xfer_core::job::{Event, Job, Reply};
 use xfer_core::machine::Machine;
 use xfer_core::outcome::TransferOutcome;
 use xfer_core::queue::Class;
 use xfer_core::retry::RetryState;
 
-use crate::budget::{Permit, SharedBudget};
+use super::{cancelled, is_clean_up};
+use crate::budget::Permit;
 use crate::call::{Call, JobProgress};
-use crate::coordinator::{Coordinator, JobSettled};
-use crate::deleter::Deleter;
-use crate::downloader::Downloader;
-use crate::lane::Lanes;
-use crate::scheduler::{AttemptEnded, BudgetFreed, PartScheduler};
-use crate::settings::Settings;
 use crate::target::Target;
-use crate::target::reorder::Delivery;
-use crate::uploader::Uploader;
-use crate::work;
+
+/// An attempt that landed so many new bytes shows that the way is open: its failure does not count against the job. An eighth of a
+/// default part.
+const GOOD_PROGRESS: u64 = 1 << 20;
 
 /// Who is told what becomes of a transfer. All calls but the first come from the Coordinator's thread and must not block.
 pub trait Observer: Send + Sync {
@@ -215,7 +204,7 @@ impl Transfer {
         })
     }
 
-    fn accept(&self, id: JobId, attempt: Attempt) -> bool {
+    pub(super) fn accept(&self, id: JobId, attempt: Attempt) -> bool {
         match self.jobs.lock().get_mut(&id) {
             Some(JobRecord { attempt: now, state: JobState::Flying { accepted, .. }, .. }) if *now == attempt => {
                 *accepted = true;
@@ -240,7 +229,13 @@ impl Transfer {
 
     /// Writes down how an attempt ended; false when that attempt is no longer the one that counts. The memory of a failed one is kept
     /// for the next.
-    fn report(&self, id: JobId, attempt: Attempt, result: Result<Reply, Error>, memory: Option<Permit>) -> bool {
+    pub(super) fn report(
+        &self,
+        id: JobId,
+        attempt: Attempt,
+        result: Result<Reply, Error>,
+        memory: Option<Permit>,
+    ) -> bool {
         if let Ok(Reply::UploadCreated { upload_id }) = &result {
             *self.open_upload.lock() = Some(Arc::clone(upload_id));
         }
@@ -377,6 +372,25 @@ impl Transfer {
         self.open_upload.lock().clone()
     }
 
+    /// Takes the upload that somebody has to abort.
+    pub(super) fn take_open_upload(&self) -> Option<Arc<str>> {
+        self.open_upload.lock().take()
+    }
+
+    /// Lets it end with `error`; false when it is final already or was stopped before.
+    pub(super) fn stop(&self, error: Error) -> bool {
+        {
+            // Together, so that the end finds the word of the one who was told that it counts.
+            let mut stopped = self.stopped.lock();
+            if !self.call.phase.try_stop() {
+                return false;
+            }
+            *stopped = Some(error.clone());
+        }
+        self.tell(Event::Stop { error });
+        true
+    }
+
     pub(crate) fn wants_progress(&self) -> bool {
         self.observer.wants_progress()
     }
@@ -476,315 +490,9 @@ pub(crate) struct Ended<'a> {
     pub(crate) error: Option<&'a Error>,
 }
 
-/// Whether a job removes what a failed transfer would leave behind.
-pub(crate) fn is_clean_up(job: &Job) -> bool {
-    matches!(job, Job::AbortUpload { .. } | Job::DiscardTarget)
-}
-
 /// A job of the ledger that nobody holds.
 pub(crate) enum Pending {
     Queued,
     Waiting { due: Instant },
     Ended,
 }
-
-/// An attempt that landed so many new bytes shows that the way is open: its failure does not count against the job. An eighth of a
-/// default part.
-const GOOD_PROGRESS: u64 = 1 << 20;
-
-/// What withdrawn and cut jobs fail with.
-pub(crate) fn cancelled() -> Error {
-    Error::new(ErrorKind::Cancelled, "")
-}
-
-/// The obligation to report how an attempt ended. Exactly one report is made, whatever becomes of it.
-pub(crate) struct Duty {
-    ledger: Arc<Ledger>,
-    transfer: Arc<Transfer>,
-    job: JobId,
-    attempt: Attempt,
-    pub(crate) progress: Arc<JobProgress>,
-    /// The request's share of the budget.
-    permit: Option<Permit>,
-    /// The memory's share.
-    memory: Option<Permit>,
-    reported: bool,
-}
-
-impl Duty {
-    pub(crate) fn new(
-        ledger: &Arc<Ledger>,
-        transfer: &Arc<Transfer>,
-        job: JobId,
-        launch: &mut Launch,
-        mut permit: Permit,
-    ) -> Duty {
-        let memory = launch.memory.take().or_else(|| permit.split_memory());
-        Duty {
-            ledger: Arc::clone(ledger),
-            transfer: Arc::clone(transfer),
-            job,
-            attempt: launch.attempt,
-            progress: Arc::clone(&launch.progress),
-            permit: Some(permit),
-            memory,
-            reported: false,
-        }
-    }
-
-    /// A worker has it; false when it was taken back meanwhile, and must not be carried out.
-    pub(crate) fn accept(&self) -> bool {
-        self.transfer.accept(self.job, self.attempt)
-    }
-
-    /// Tells something before the end. What is not `urgent` is heard with the job's end, which saves a wake-up for each small object.
-    pub(crate) fn note(&self, note: Note, urgent: bool) {
-        self.transfer.tell(Event::Noted { job: self.job, note });
-        if urgent {
-            self.ledger.directory.settled(JobSettled {
-                transfer: self.transfer.id(),
-                job: self.job,
-                attempt: self.attempt,
-            });
-        }
-    }
-
-    /// The memory part of the permit, to be held beyond the job.
-    pub(crate) fn take_memory(&mut self) -> Option<Permit> {
-        self.memory.take()
-    }
-
-    /// Gives back the memory above `bytes`.
-    pub(crate) fn shrink_memory(&mut self, bytes: u64) {
-        if let Some(memory) = &mut self.memory {
-            memory.shrink_memory(bytes);
-        }
-    }
-
-    /// The report.
-    pub(crate) fn fulfil(mut self, result: Result<Reply, Error>) {
-        self.report(result);
-    }
-
-    fn report(&mut self, result: Result<Reply, Error>) {
-        if std::mem::replace(&mut self.reported, true) {
-            return;
-        }
-        // Before the news, so that who hears of it finds the budget free.
-        self.permit = None;
-        let memory = self.memory.take();
-        let counts = self.transfer.report(self.job, self.attempt, result, memory);
-        if self.transfer.is_finished() {
-            // It was abandoned while this attempt opened an upload.
-            self.ledger.abort_orphan(&self.transfer);
-        }
-        if counts {
-            self.ledger.directory.ended(AttemptEnded {
-                transfer: self.transfer.id(),
-                job: self.job,
-                attempt: self.attempt,
-            });
-        }
-    }
-}
-
-impl Drop for Duty {
-    fn drop(&mut self) {
-        if !self.reported {
-            let what = if std::thread::panicking() { "the part's task panicked" } else { "the part's task was lost" };
-            self.report(Err(Error::internal(what)));
-        }
-    }
-}
-
-impl fmt::Debug for Duty {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Duty({} {} {})", self.transfer.id(), self.job, self.attempt)
-    }
-}
-
-/// Where the five actors are now. An actor that was started anew on another thread has another address; who sends looks it up.
-#[derive(Default)]
-pub(crate) struct Directory {
-    pub(crate) coordinator: RwLock<Option<Addr<Coordinator>>>,
-    pub(crate) scheduler: RwLock<Option<Addr<PartScheduler>>>,
-    pub(crate) uploader: RwLock<Option<Addr<Uploader>>>,
-    pub(crate) downloader: RwLock<Option<Addr<Downloader>>>,
-    pub(crate) deleter: RwLock<Option<Addr<Deleter>>>,
-}
-
-impl Directory {
-    /// Nobody is there any more.
-    pub(crate) fn clear(&self) {
-        *self.coordinator.write() = None;
-        *self.scheduler.write() = None;
-        *self.uploader.write() = None;
-        *self.downloader.write() = None;
-        *self.deleter.write() = None;
-    }
-
-    /// News for the Coordinator. Lost if it is away: it reads the ledger when it comes back.
-    pub(crate) fn settled(&self, news: JobSettled) {
-        if let Some(coordinator) = &*self.coordinator.read() {
-            coordinator.do_send(news);
-        }
-    }
-
-    /// News for the scheduler. Lost if it is away: it reads the ledger when it comes back.
-    pub(crate) fn ended(&self, news: AttemptEnded) {
-        if let Some(scheduler) = &*self.scheduler.read() {
-            scheduler.do_send(news);
-        }
-    }
-
-    /// Something came back that the scheduler was refused.
-    pub(crate) fn budget_freed(&self) {
-        if let Some(scheduler) = &*self.scheduler.read() {
-            scheduler.do_send(BudgetFreed);
-        }
-    }
-}
-
-/// What the actors of one system share.
-pub(crate) struct Ledger {
-    pub(crate) transfers: DashMap<TransferId, Arc<Transfer>>,
-    pub(crate) directory: Directory,
-    pub(crate) budget: Arc<SharedBudget>,
-    pub(crate) lanes: Lanes,
-    pub(crate) settings: Settings,
-    /// Told whenever the last transfer has left.
-    pub(crate) idle: Notify,
-    /// Transfers under way whose progress somebody listens to.
-    pub(crate) watched: DashMap<TransferId, Arc<Transfer>>,
-}
-
-impl Ledger {
-    pub(crate) fn new(settings: Settings, lanes: Lanes) -> Arc<Ledger> {
-        Arc::new_cyclic(|weak: &std::sync::Weak<Ledger>| {
-            let weak = weak.clone();
-            let wake = move || {
-                if let Some(ledger) = weak.upgrade() {
-                    ledger.directory.budget_freed();
-                }
-            };
-            Ledger {
-                transfers: DashMap::new(),
-                directory: Directory::default(),
-                budget: Arc::new(SharedBudget::new(settings.limits(), wake)),
-                lanes,
-                settings,
-                idle: Notify::new(),
-                watched: DashMap::new(),
-            }
-        })
-    }
-
-    /// The transfer, while it goes on.
-    pub(crate) fn transfer(&self, id: TransferId) -> Option<Arc<Transfer>> {
-        self.transfers.get(&id).map(|entry| Arc::clone(&entry))
-    }
-
-    /// Enters a transfer; the Coordinator finds it here even if the message that announces it is lost.
-    pub(crate) fn enter(self: &Arc<Self>, transfer: Arc<Transfer>) {
-        if let Some(Target::Ordered(target)) = &transfer.call.target {
-            let (ledger, heir) = (Arc::downgrade(self), Arc::downgrade(&transfer));
-            target.listen(move |delivery| {
-                let (Some(ledger), Some(transfer)) = (ledger.upgrade(), heir.upgrade()) else { return };
-                transfer.tell(match delivery {
-                    Delivery::Delivered(bytes) => Event::Delivered { bytes },
-                    Delivery::Failed(error) => Event::Stop { error },
-                });
-                ledger.announce(transfer.id());
-            });
-        }
-        self.transfers.insert(transfer.id(), transfer);
-    }
-
-    /// Takes a transfer out that has ended.
-    pub(crate) fn leave(&self, id: TransferId) {
-        self.watched.remove(&id);
-        self.transfers.remove(&id);
-        if self.transfers.is_empty() {
-            self.idle.notify_waiters();
-        }
-    }
-
-    /// Tells the Coordinator that a transfer has news.
-    pub(crate) fn announce(&self, transfer: TransferId) {
-        self.directory.settled(JobSettled { transfer, job: JobId(0), attempt: Attempt::FIRST });
-    }
-
-    /// Stops a transfer with `error`, unless it is final already or was stopped before.
-    pub(crate) fn stop(&self, transfer: &Transfer, error: Error) -> bool {
-        {
-            // Together, so that the end finds the word of the one who was told that it counts.
-            let mut stopped = transfer.stopped.lock();
-            if !transfer.call.phase.try_stop() {
-                return false;
-            }
-            *stopped = Some(error.clone());
-        }
-        transfer.tell(Event::Stop { error });
-        self.announce(transfer.id());
-        true
-    }
-
-    /// Ends every transfer at once, without the actors: they are gone.
-    pub(crate) fn abandon(&self, error: &Error) {
-        let mut all = Vec::new();
-        // One that enters at this moment is either taken out here or stays, but is never taken out unseen.
-        self.transfers.retain(|_, transfer| {
-            all.push(Arc::clone(transfer));
-            false
-        });
-        self.watched.clear();
-        for transfer in all {
-            self.abandon_one(&transfer, error);
-        }
-    }
-
-    /// Ends a transfer at once, without the actors.
-    pub(crate) fn abandon_one(&self, transfer: &Transfer, error: &Error) {
-        self.leave(transfer.id());
-        transfer.call.cut();
-        self.conclude(transfer, Err(error.clone()));
-        self.abort_orphan(transfer);
-    }
-
-    /// Aborts the multipart upload of a transfer that was ended without its machine. Once, and nobody waits for it: there is nobody left
-    /// who could try again.
-    fn abort_orphan(&self, transfer: &Transfer) {
-        let Some(upload_id) = transfer.open_upload.lock().take() else { return };
-        let (call, lanes) = (Arc::clone(&transfer.call), self.lanes.clone());
-        self.lanes.spawn(true, move |lane, place| async move {
-            let job = Job::AbortUpload { upload_id };
-            if let Err(error) = work::run(&lane, &call, &job, &JobProgress::default(), None).await {
-                tracing::warn!(transfer = %call.id(), %error, "a multipart upload is left behind");
-            }
-            drop(place);
-            // Kept until now: without it the lane ends.
-            drop(lanes);
-        });
-    }
-
-    /// Tells a transfer's end, and has what the caller gave it let go of where it may block: dropping a reader or a writer runs the
-    /// caller's code.
-    pub(crate) fn conclude(&self, transfer: &Transfer, result: Result<TransferOutcome, Error>) {
-        transfer.finish(result);
-        if let Some(release) = transfer.call.release() {
-            self.lanes.spawn(false, move |_lane, _place| async move {
-                // Dropped with the lane if that ends first.
-                drop(tokio::task::spawn_blocking(release));
-            });
-        }
-    }
-}
-
-impl fmt::Debug for Ledger {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ledger").field("transfers", &self.transfers.len()).finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,53 @@
+//! Where the actors are, and how they are told that there is news.
+
+use actix::Addr;
+use parking_lot::RwLock;
+use xfer_core::id::TransferId;
+
+use crate::coordinator::{Coordinator, TransferNews};
+use crate::deleter::Deleter;
+use crate::downloader::Downloader;
+use crate::scheduler::{AttemptsEnded, BudgetFreed, JobName, PartScheduler};
+use crate::uploader::Uploader;
+
+/// Where the five actors are now. An actor that was started anew on another thread has another address; who sends looks it up.
+#[derive(Default)]
+pub(crate) struct Directory {
+    pub(crate) coordinator: RwLock<Option<Addr<Coordinator>>>,
+    pub(crate) scheduler: RwLock<Option<Addr<PartScheduler>>>,
+    pub(crate) uploader: RwLock<Option<Addr<Uploader>>>,
+    pub(crate) downloader: RwLock<Option<Addr<Downloader>>>,
+    pub(crate) deleter: RwLock<Option<Addr<Deleter>>>,
+}
+
+impl Directory {
+    /// Nobody is there any more.
+    pub(crate) fn clear(&self) {
+        *self.coordinator.write() = None;
+        *self.scheduler.write() = None;
+        *self.uploader.write() = None;
+        *self.downloader.write() = None;
+        *self.deleter.write() = None;
+    }
+
+    /// News for the Coordinator. Lost if it is away: it reads the ledger when it comes back.
+    pub(crate) fn news_of(&self, transfers: Vec<TransferId>) {
+        if let Some(coordinator) = &*self.coordinator.read() {
+            coordinator.do_send(TransferNews { transfers });
+        }
+    }
+
+    /// News for the scheduler. Lost if it is away: it reads the ledger when it comes back.
+    pub(crate) fn ended(&self, jobs: Vec<JobName>) {
+        if let Some(scheduler) = &*self.scheduler.read() {
+            scheduler.do_send(AttemptsEnded { jobs });
+        }
+    }
+
+    /// Something came back that the scheduler was refused.
+    pub(crate) fn budget_freed(&self) {
+        if let Some(scheduler) = &*self.scheduler.read() {
+            scheduler.do_send(BudgetFreed);
+        }
+    }
+}
