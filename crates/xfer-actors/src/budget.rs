@@ -54,6 +54,13 @@ impl SharedBudget {
         self.budget.lock().set_requests(requests);
     }
 
+    /// Lets the scheduler ask again for what it was refused, if it was.
+    pub(crate) fn wake_if_starved(&self) {
+        if self.starved.swap(false, Ordering::SeqCst) {
+            (self.wake)();
+        }
+    }
+
     /// Requests in flight and memory in use.
     pub(crate) fn in_use(&self) -> InUse {
         self.budget.lock().in_use()
@@ -82,6 +89,12 @@ impl Permit {
             drop(Permit { budget: Arc::clone(&self.budget), cost: Cost { memory: surplus, ..Cost::default() } });
         }
     }
+
+    /// Gives everything back without waking the scheduler: for who is about to send it a message anyway.
+    pub(crate) fn give_back_silently(mut self) {
+        let cost = std::mem::take(&mut self.cost);
+        self.budget.budget.lock().give_back(&cost);
+    }
 }
 
 impl Drop for Permit {
@@ -90,9 +103,7 @@ impl Drop for Permit {
             return;
         }
         self.budget.budget.lock().give_back(&self.cost);
-        if self.budget.starved.swap(false, Ordering::SeqCst) {
-            (self.budget.wake)();
-        }
+        self.budget.wake_if_starved();
     }
 }
 

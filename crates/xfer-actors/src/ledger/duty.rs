@@ -93,13 +93,19 @@ impl Duty {
         if std::mem::replace(&mut self.reported, true) {
             return false;
         }
-        // Before the news, so that who hears of it finds the budget free.
-        self.permit = None;
+        // Before the news, so that who hears of it finds the budget free; and without a word of its own, which would wake the scheduler
+        // for each end.
+        if let Some(permit) = self.permit.take() {
+            permit.give_back_silently();
+        }
         let memory = self.memory.take();
         let counts = self.transfer.report(self.job, self.attempt, result, memory);
         if self.transfer.is_finished() {
             // It was abandoned while this attempt opened an upload.
             self.ledger.abort_orphan(&self.transfer);
+        }
+        if !counts {
+            self.ledger.budget.wake_if_starved();
         }
         counts
     }
