@@ -62,10 +62,10 @@ pub struct BudgetFreed;
 #[rtype(result = "()")]
 pub(crate) struct ReadLedger;
 
-/// How often the concurrency controller looks, in a busy system. Ten looks a second see a change of bandwidth within a second.
-const CONTROL_INTERVAL: Duration = Duration::from_millis(100);
+/// How often the concurrency controller looks, in a busy system: twice in its shortest window.
+const CONTROL_INTERVAL: Duration = Duration::from_millis(50);
 /// After how many of these looks the scheduler looks for commands that lie in a mailbox: every five seconds.
-const LOOKS_FOR_STALE: u32 = 50;
+const LOOKS_FOR_STALE: u32 = 100;
 /// How long a command may lie in a worker's mailbox before it is handed out again. A worker's handlers take micro-seconds; a
 /// worker that is restarted is back within the cap of its backoff.
 const STALE_AFTER: Duration = Duration::from_secs(30);

@@ -62,6 +62,12 @@ pub struct Sample {
 const WINDOW: Duration = Duration::from_millis(300);
 /// After a change, connections have to open and fill before a measurement means anything.
 const SETTLE: Duration = Duration::from_millis(100);
+/// At the start the windows are shorter: while twice as many bring much more there is nothing to weigh, and a transfer of a few seconds
+/// must not spend them climbing.
+const RUSH_WINDOW: Duration = Duration::from_millis(100);
+const RUSH_SETTLE: Duration = Duration::from_millis(50);
+/// By so much must the throughput rise at the start for the limit to be doubled again; far more than noise.
+const RUSH_GAIN: f64 = 0.4;
 /// A measurement that is not clear is repeated until there are so many windows.
 const WINDOWS: u32 = 3;
 /// By so much must the throughput rise for the limit to stay half as high again: less is noise, and pays with memory for nothing.
@@ -78,7 +84,7 @@ const THROTTLE_REST: Duration = Duration::from_secs(1);
 
 /// Finds the number of requests under way beyond which more does not bring more.
 ///
-/// It climbs by half while all are used and the throughput follows; where that ends it returns to the best level known and tries again
+/// At the start it doubles for as long as the throughput follows clearly. Then it climbs by half while all are used and the throughput follows; where that ends it returns to the best level known and tries again
 /// after a while, now upwards, now downwards, in pauses that become longer while nothing changes. Levels that were reached by a
 /// doubtful rise are tried downwards as well, so that noise does not drive it up in the long run. When the store throttles, it
 /// goes down by three tenths.
@@ -97,6 +103,8 @@ pub struct Controller {
     limit: usize,
     phase: Phase,
     window: Window,
+    /// Whether it is still at its start.
+    rushing: bool,
     pause: Duration,
     throttled_at: Option<Duration>,
 }
@@ -139,6 +147,7 @@ impl Controller {
             limit: bounds.start,
             phase: Phase::Hold { rate: None, paid: false, next_trial: Duration::ZERO, upwards_next: true },
             window: Window::default(),
+            rushing: true,
             pause: FIRST_PAUSE,
             throttled_at: None,
         }
@@ -156,7 +165,9 @@ impl Controller {
         let now = sample.now;
         if sample.throttled > 0 {
             self.throttled(now);
-        } else if let Some((rate, full)) = self.window.measure(&sample, self.limit) {
+        } else if let Some((rate, full)) =
+            self.window.measure(&sample, self.limit, if self.rushing { RUSH_WINDOW } else { WINDOW })
+        {
             match self.phase.clone() {
                 Phase::Hold { rate: before, paid, next_trial, upwards_next } => {
                     if full {
@@ -185,6 +196,7 @@ impl Controller {
             return;
         }
         self.throttled_at = Some(now);
+        self.rushing = false;
         let limit = (self.limit * 7 / 10).max(self.bounds.min);
         self.settle_at(limit, None, true, now + self.pause, true, now);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
@@ -195,7 +207,7 @@ impl Controller {
         if now < next_trial {
             return;
         }
-        let up = more(self.limit, self.bounds.max);
+        let up = self.more();
         let down = fewer(self.limit).max(self.bounds.start);
         let (can_up, can_down) = (up > self.limit, down < self.limit && !paid);
         let level = match (can_up, can_down) {
@@ -221,6 +233,13 @@ impl Controller {
         let demanded = GAIN * (high as f64 / low as f64 - 1.0) / 0.5;
         let gain = if upwards { rate / before.max(1.0) - 1.0 } else { before / rate.max(1.0) - 1.0 };
         let clear = gain >= CLEAR * demanded;
+        if self.rushing && gain < RUSH_GAIN {
+            // What it brings is worth a closer look.
+            self.rushing = false;
+            self.phase = Phase::Trial { from, rate: before, paid, sum: 0.0, windows: 0 };
+            self.window = Window { not_before: now, ..Window::default() };
+            return;
+        }
         if !clear && windows < WINDOWS {
             self.phase = Phase::Trial { from, rate: before, paid, sum, windows };
             return;
@@ -228,10 +247,11 @@ impl Controller {
         let high_pays = gain >= demanded;
         if upwards && high_pays {
             self.pause = FIRST_PAUSE;
-            let next = more(self.limit, self.bounds.max);
+            let next = self.more();
             if next > self.limit {
                 self.try_level(next, self.limit, rate, clear, now);
             } else {
+                self.rushing = false;
                 self.settle_at(self.limit, Some(rate), clear, now + FIRST_PAUSE, true, now);
             }
         } else if !upwards && !high_pays {
@@ -258,13 +278,23 @@ impl Controller {
 
     fn change(&mut self, limit: usize, now: Duration) {
         self.limit = limit;
-        self.window = Window { not_before: now + SETTLE, ..Window::default() };
+        let settle = if self.rushing { RUSH_SETTLE } else { SETTLE };
+        self.window = Window { not_before: now + settle, ..Window::default() };
+    }
+
+    /// The next level upwards: twice as many at the start, then half as many again; all, when what would be left for the step after it
+    /// is too little to be measured.
+    fn more(&self) -> usize {
+        let (limit, max) = (self.limit, self.bounds.max);
+        let step = if self.rushing { limit } else { limit / 2 };
+        let next = limit.saturating_add(step.max(1));
+        if next.saturating_add(next / 4) >= max { max } else { next }
     }
 }
 
 impl Window {
     /// Bytes per second, and whether all that was allowed was used, once a window is over; it starts anew then.
-    fn measure(&mut self, sample: &Sample, limit: usize) -> Option<(f64, bool)> {
+    fn measure(&mut self, sample: &Sample, limit: usize, length: Duration) -> Option<(f64, bool)> {
         let Some(began) = self.began else {
             // The bytes of this tick were moved before the window.
             if sample.now >= self.not_before {
@@ -276,7 +306,7 @@ impl Window {
         self.busy = self.busy.saturating_add(sample.busy.min(limit));
         self.ticks += 1;
         let passed = sample.now.saturating_sub(began);
-        if passed < WINDOW {
+        if passed < length {
             return None;
         }
         let rate = self.bytes as f64 / passed.as_secs_f64();
@@ -284,12 +314,6 @@ impl Window {
         *self = Window { began: Some(sample.now), ..Window::default() };
         Some((rate, full))
     }
-}
-
-/// Half as many again, or all when what would be left for the next step is too little to be measured.
-fn more(limit: usize, max: usize) -> usize {
-    let next = limit.saturating_add(limit / 2).max(limit + 1);
-    if next.saturating_add(next / 4) >= max { max } else { next }
 }
 
 fn fewer(limit: usize) -> usize {

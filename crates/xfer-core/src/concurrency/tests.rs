@@ -75,8 +75,8 @@ fn connections_follow_the_target_as_in_the_crt() {
 }
 
 #[test]
-fn it_climbs_to_the_top_within_three_seconds_while_more_brings_more() {
-    let limits = World::new(bounds(64)).run(3.0, scaling);
+fn it_climbs_to_the_top_within_half_a_second_while_more_brings_more() {
+    let limits = World::new(bounds(64)).run(0.55, scaling);
     assert_eq!(limits.last(), Some(&64), "{limits:?}");
     for seed in 0..200 {
         let mut world = World::new(bounds(64)).noisy(0.15, seed);
@@ -91,7 +91,9 @@ fn it_climbs_to_the_top_within_three_seconds_while_more_brings_more() {
 fn it_stays_low_where_four_connections_fill_the_line() {
     let mut world = World::new(bounds(256));
     let limits = world.run(600.0, shared_by_four);
-    assert!(limits.iter().all(|limit| (8..=12).contains(limit)), "{:?}", limits.iter().max());
+    // Twice as many are tried once, half as many again now and then.
+    assert!(limits.iter().all(|limit| [8, 12, 16].contains(limit)), "{:?}", limits.iter().max());
+    assert!(limits.iter().filter(|limit| **limit == 16).count() < 40);
     assert!(mean(&limits) < 8.3, "{}", mean(&limits));
 }
 
