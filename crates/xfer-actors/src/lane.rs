@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::outbox::Outbox;
 use crate::stores::Stores;
+use crate::target::direct::BlockPool;
 use crate::transport::{Pool, SharedTransport};
 
 thread_local! {
@@ -40,6 +41,8 @@ pub(crate) struct LaneContext {
     pub(crate) stores: Arc<Stores>,
     /// Ends of jobs that the scheduler has not been told yet.
     pub(crate) outbox: Outbox,
+    /// Memory for direct writes, of all lanes together.
+    pub(crate) blocks: Arc<BlockPool>,
     buffers: RefCell<Vec<Vec<u8>>>,
     buffer_size: usize,
     moved: Arc<AtomicU64>,
@@ -107,6 +110,7 @@ struct Inner {
 struct Common {
     transport: Arc<SharedTransport>,
     stores: Arc<Stores>,
+    blocks: Arc<BlockPool>,
 }
 
 impl fmt::Debug for Lanes {
@@ -130,7 +134,7 @@ impl Lanes {
     /// # Errors
     /// When the operating system gives no more threads.
     pub fn start_limited(count: usize, connections: usize, transport: Arc<SharedTransport>) -> std::io::Result<Lanes> {
-        let common = Common { transport, stores: Arc::default() };
+        let common = Common { transport, stores: Arc::default(), blocks: Arc::default() };
         let count = count.max(1);
         let lanes = (0..count)
             .map(|number| {
@@ -150,6 +154,11 @@ impl Lanes {
             })
             .collect::<std::io::Result<Vec<_>>>()?;
         Ok(Lanes { inner: Arc::new(Inner { lanes, common }) })
+    }
+
+    /// Has files of so many bytes, and larger ones, written past the page cache, where that can be and helps; by default those of 1 GiB.
+    pub fn write_directly_from(&self, bytes: u64) {
+        self.inner.common.blocks.set_from(bytes);
     }
 
     /// How many lanes there are.
@@ -246,12 +255,12 @@ fn start_thread(
 }
 
 async fn serve(mut tasks: mpsc::UnboundedReceiver<Task>, seats: usize, common: Common, moved: Arc<AtomicU64>) {
-    let Common { transport, stores } = common;
+    let Common { transport, stores, blocks } = common;
     let buffer_size = transport.config().buffer_size;
     let sweep_every = transport.config().pool_idle / 2;
     let pool = Pool::new(transport).limited(seats);
     let (outbox, buffers) = (Outbox::default(), RefCell::default());
-    let context = Rc::new(LaneContext { pool, stores, outbox, buffers, buffer_size, moved });
+    let context = Rc::new(LaneContext { pool, stores, outbox, blocks, buffers, buffer_size, moved });
     let postman = Rc::clone(&context);
     tokio::task::spawn_local(async move { postman.outbox.serve().await });
     let sweeper = Rc::downgrade(&context);
@@ -260,6 +269,7 @@ async fn serve(mut tasks: mpsc::UnboundedReceiver<Task>, seats: usize, common: C
             tokio::time::sleep(sweep_every).await;
             let Some(context) = sweeper.upgrade() else { return };
             context.pool.sweep();
+            context.blocks.trim();
         }
     });
     while let Some(task) = tasks.recv().await {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use xfer_core::budget::Limits;
 use xfer_core::concurrency::Bounds;
+use xfer_core::disk::DIRECT_WRITES_FROM;
 use xfer_core::plan::{DEFAULT_MULTIPART_THRESHOLD, DEFAULT_PART_SIZE};
 use xfer_core::restart::RestartPolicy;
 use xfer_core::retry::RetryPolicy;
@@ -32,6 +33,9 @@ pub struct Settings {
     /// Bytes of memory for parts that must be kept whole: of sources that are read once, and of in-order targets. Default 64 MiB.
     /// Files go through the lanes' buffers and take nothing of it.
     pub memory_limit: u64,
+    /// From this size in bytes on downloaded files are written past the page cache, where the file system is known for it and the disk is
+    /// not too slow; default 1 GiB. `u64::MAX` for never.
+    pub direct_writes_from: u64,
     /// Retries of requests.
     pub retry: RetryPolicy,
     /// Restarts of actors.
@@ -48,6 +52,7 @@ impl Default for Settings {
             multipart_threshold: DEFAULT_MULTIPART_THRESHOLD,
             max_connections: 64,
             memory_limit: DEFAULT_MEMORY_LIMIT,
+            direct_writes_from: DIRECT_WRITES_FROM,
             retry: RetryPolicy::default(),
             restart: RestartPolicy::default(),
             progress_interval: Duration::from_millis(100),

@@ -133,6 +133,7 @@ impl XferSystem {
             .map_err(|error| Error::new(ErrorKind::InvalidConfig, error.to_string()).with_source(error))?;
         let lanes =
             Lanes::start_limited(settings.lanes, settings.max_connections.max(1), transport).map_err(no_threads)?;
+        lanes.write_directly_from(settings.direct_writes_from);
         let ledger = Ledger::new(settings, lanes);
         let (sender, receiver) = mpsc::unbounded_channel();
         let closed = Arc::new(Mutex::new(None));

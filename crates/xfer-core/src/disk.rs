@@ -1,6 +1,7 @@
-//! Whether a file's calls may be made where they would hold others up.
+//! How a file's bytes are read and written without holding others up.
 //!
-//! Decides: after a slow call, the next ones go elsewhere; when these are quick again, they come back. Never: makes a call.
+//! Decides: after a slow call, the next ones go elsewhere, and when these are quick again, they come back ([`Gate`]); whether a large
+//! file is written past the page cache ([`DirectWrites`]). Never: makes a call.
 
 use std::time::Duration;
 
@@ -39,9 +40,78 @@ impl Gate {
     }
 }
 
+/// From this size in bytes on a file is written past the page cache, if that can be, unless somebody says otherwise. A smaller one is likely
+/// to be read again soon, and to be there still.
+pub const DIRECT_WRITES_FROM: u64 = 1 << 30;
+/// So much is written before it is judged.
+const DIRECT_TRIAL: u64 = 128 << 20;
+/// A disk that takes fewer bytes per second than this is slower than the networks that large files come by: behind such a one the page cache
+/// is worth its price, since it takes in what the disk has yet to write. Network disks in the cloud commonly take 125 MB/s, local ones
+/// 500 MB/s and more.
+const SLOW_DISK: f64 = 250e6;
+/// The disk is what limits when so large a share of the time of its writes is waited for.
+const DISK_LIMITS: f64 = 0.5;
+
+/// The rule for the writes of one large file.
+///
+/// ```
+/// use std::time::Duration;
+/// use xfer_core::disk::DirectWrites;
+/// let mut writes = DirectWrites::default();
+/// assert!(writes.are_on());
+/// // A disk that takes 128 MB/s, and for which the network waits.
+/// writes.wrote(256_000_000, Duration::from_secs(2), Duration::from_secs(2));
+/// writes.waited(Duration::from_millis(1_900));
+/// assert!(!writes.are_on());
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DirectWrites {
+    bytes: u64,
+    writing: Duration,
+    waiting: Duration,
+    elapsed: Duration,
+}
+
+impl DirectWrites {
+    /// A write of so many bytes took so long, and ended when so much time had passed since the file was opened.
+    pub fn wrote(&mut self, bytes: u64, time: Duration, elapsed: Duration) {
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.writing = self.writing.saturating_add(time);
+        self.elapsed = self.elapsed.max(elapsed);
+    }
+
+    /// A part had its next bytes ready and waited so long for the write of those before.
+    pub fn waited(&mut self, time: Duration) {
+        self.waiting = self.waiting.saturating_add(time);
+    }
+
+    /// Whether the next part is to be written directly.
+    #[must_use]
+    pub fn are_on(&self) -> bool {
+        let limits = self.waiting.as_secs_f64() >= DISK_LIMITS * self.writing.as_secs_f64();
+        let slow = (self.bytes as f64) < SLOW_DISK * self.elapsed.as_secs_f64();
+        self.bytes < DIRECT_TRIAL || !(limits && slow)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slow_disk_is_left_to_the_page_cache_unless_the_network_is_slower() {
+        let second = Duration::from_secs(1);
+        let writes = |bytes: u64, waited: Duration| {
+            let mut writes = DirectWrites::default();
+            writes.wrote(bytes, second, second);
+            writes.waited(waited);
+            writes.are_on()
+        };
+        assert!(writes(DIRECT_TRIAL - 1, second), "too early to say");
+        assert!(!writes(DIRECT_TRIAL, second), "134 MB/s, and all of the time was waited for");
+        assert!(writes(DIRECT_TRIAL, second / 4), "134 MB/s was all that came");
+        assert!(writes(250_000_000, second), "a quick disk");
+    }
 
     #[test]
     fn one_slow_call_closes_and_enough_quick_ones_open() {

@@ -53,6 +53,7 @@ pub fn create_s3_client(region: impl Into<String>) -> S3ClientBuilder {
         accelerate: false,
         memory_limit: None,
         max_connections: None,
+        direct_writes_from: None,
         retry: RetryPolicy::default(),
         restart: RestartPolicy::default(),
         proxy: None,
@@ -85,6 +86,7 @@ pub struct S3ClientBuilder {
     accelerate: bool,
     memory_limit: Option<u64>,
     max_connections: Option<usize>,
+    direct_writes_from: Option<u64>,
     retry: RetryPolicy,
     restart: RestartPolicy,
     proxy: Option<ProxyPolicy>,
@@ -185,6 +187,14 @@ impl S3ClientBuilder {
         self
     }
 
+    /// From this size in bytes on downloaded files are written past the page cache, on Linux file systems that are known for it (ext4, XFS) and
+    /// unless the disk turns out slow: it takes a third of the processor's time, and leaves cached what other programs use. Default 1 GiB.
+    /// `u64::MAX` keeps every file in the page cache, for who reads it again at once.
+    pub fn direct_writes_from(mut self, bytes: u64) -> Self {
+        self.direct_writes_from = Some(bytes);
+        self
+    }
+
     /// How failed requests are repeated.
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = policy;
@@ -267,6 +277,7 @@ impl S3ClientBuilder {
             multipart_threshold: self.multipart_threshold.unwrap_or(defaults.multipart_threshold),
             max_connections: connections,
             memory_limit: self.memory_limit.unwrap_or_else(|| default_memory(defaults.memory_limit)),
+            direct_writes_from: self.direct_writes_from.unwrap_or(defaults.direct_writes_from),
             retry: self.retry,
             restart: self.restart,
             ..defaults

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use xfer_core::error::{Error, ErrorKind};
 
+use super::direct::DirectFile;
 use super::write_error;
 use crate::os::OsUtils;
 
@@ -97,6 +98,8 @@ enum State {
 struct Temporary {
     path: PathBuf,
     file: Arc<File>,
+    /// The same once more, if it is large and the disk takes it.
+    direct: Option<Arc<DirectFile>>,
     kept: bool,
     os: Arc<dyn OsUtils>,
 }
@@ -114,16 +117,41 @@ impl Drop for Temporary {
 impl FileTarget {
     /// The temporary file, made at the first call.
     pub(crate) fn open(&self) -> Result<Arc<File>, Error> {
+        self.with_made(|made| Ok(Arc::clone(&made.file)))
+    }
+
+    /// Makes ready for `size` bytes, to be written `directly` if that can be.
+    pub(crate) fn expect(&self, size: u64, directly: bool) -> Result<(), Error> {
+        self.with_made(|made| {
+            if directly && made.direct.is_none() {
+                made.direct = DirectFile::open(&made.path, &made.file, size)
+                    .map_err(|error| self.write_error(error))?
+                    .map(Arc::new);
+            }
+            Ok(())
+        })
+    }
+
+    /// The file for direct writes, if the next part is to be written so.
+    pub(crate) fn direct(&self) -> Option<Arc<DirectFile>> {
+        match &*self.state.lock() {
+            State::Made(made) => made.direct.clone().filter(|direct| direct.is_on()),
+            _ => None,
+        }
+    }
+
+    fn with_made<T>(&self, act: impl FnOnce(&mut Temporary) -> Result<T, Error>) -> Result<T, Error> {
         let mut state = self.state.lock();
-        match &*state {
-            State::Made(made) => return Ok(Arc::clone(&made.file)),
+        match &mut *state {
+            State::Made(made) => return act(made),
             State::Absent => {}
             State::Committed | State::Discarded => return Err(self.ended()),
         }
         let (path, file) = create_beside(&self.path, self.os.as_ref())?;
-        let file = Arc::new(file);
-        *state = State::Made(Temporary { path, file: Arc::clone(&file), kept: false, os: Arc::clone(&self.os) });
-        Ok(file)
+        let mut made = Temporary { path, file: Arc::new(file), direct: None, kept: false, os: Arc::clone(&self.os) };
+        let result = act(&mut made);
+        *state = State::Made(made);
+        result
     }
 
     fn ended(&self) -> Error {

@@ -6,6 +6,7 @@
 //! Invariants: a file is written under a temporary name beside the target and takes the target's name only by [`Target::commit`];
 //! the temporary file has one owner, which removes it when the download ends in any other way.
 
+pub(crate) mod direct;
 mod file;
 pub(crate) mod reorder;
 
@@ -170,10 +171,11 @@ impl Target {
         matches!(self, Target::Ordered(_))
     }
 
-    /// Makes ready for `size` bytes; called with the first head, again when discovery is repeated.
-    pub(crate) fn open(&self, size: u64) -> Result<(), Error> {
+    /// Makes ready for `size` bytes, written `directly` to a file if that can be; called with the first head, again when discovery is
+    /// repeated.
+    pub(crate) fn open(&self, size: u64, directly: bool) -> Result<(), Error> {
         match self {
-            Target::File(file) => file.open().map(drop),
+            Target::File(file) => file.expect(size, directly),
             Target::Memory(memory) => memory.open(size),
             Target::Seekable(_) | Target::Ordered(_) => Ok(()),
         }

@@ -139,10 +139,10 @@ fn memory_is_filled_in_any_order_and_given_away_once() {
     let target = prepare(DownloadTarget::memory()).unwrap();
     let Target::Memory(memory) = &target else { panic!() };
     assert!(memory.write_at(b"x", 0).is_err());
-    target.open(6).unwrap();
+    target.open(6, false).unwrap();
     memory.write_at(b"def", 3).unwrap();
     // Discovery is repeated.
-    target.open(6).unwrap();
+    target.open(6, false).unwrap();
     memory.write_at(b"abc", 0).unwrap();
     memory.write_at(b"", 6).unwrap();
     for (piece, offset) in [(&b"xy"[..], 5), (b"x", 6), (b"x", u64::MAX)] {
@@ -150,7 +150,7 @@ fn memory_is_filled_in_any_order_and_given_away_once() {
     }
     assert_eq!(target.take_body().unwrap(), &b"abcdef"[..]);
     assert_eq!(target.take_body().unwrap(), Bytes::new());
-    target.open(6).unwrap();
+    target.open(6, false).unwrap();
     target.discard();
     assert_eq!(memory.bytes.lock().capacity(), 0, "a failed download keeps no memory");
     assert_eq!(memory.open(u64::MAX).unwrap_err().kind(), ErrorKind::TooLarge);

@@ -3,6 +3,9 @@
 //! Invariants: a range is landed from one object only (its ETag is compared in every answer); a broken body goes on from the byte
 //! where it broke, in the next attempt; progress counts a byte once.
 
+use std::fs::File;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use xfer_core::checksum::Hasher;
 use xfer_core::disk::Gate;
@@ -19,7 +22,8 @@ use super::exchange::{Answered, ask, prepare};
 use super::failure::of_transport;
 use crate::call::Resume;
 use crate::ledger::{Duty, cancelled};
-use crate::target::Target;
+use crate::target::direct::Blocks;
+use crate::target::{FileTarget, Target};
 
 /// Finds out what the object is, and lands its first bytes; also tells whether it is the one that earlier attempts saw. A second attempt
 /// after a body that broke goes on where the first one did.
@@ -47,7 +51,7 @@ pub(super) async fn discover(
     let target = call.target()?;
     call.set_landing_checksum(choose_checksum(&facts, part_size, call.validates()));
     let certain = call.set_discovered(facts.clone());
-    target.open(facts.size)?;
+    target.open(facts.size, bench.lane.blocks.is_for(facts.size))?;
     if let Some(duty) = duty.as_deref_mut() {
         duty.shrink_memory(length);
         duty.note(Note::Discovered(facts.clone()), length < facts.size);
@@ -281,13 +285,51 @@ struct Landing<'a> {
 
 impl Landing<'_> {
     async fn take(&mut self, answered: &mut Answered, target: &Target) -> Result<(), Error> {
-        let connection = &mut answered.connection;
-        let length = self.until;
         // The file is made here if there is none yet, so that an empty object is an empty file.
         let file = match target {
             Target::File(file) => Some((file, file.open()?)),
             _ => None,
         };
+        if let Some((target, file)) = &file
+            && let Some(direct) = target.direct()
+        {
+            let offset = self.range.start - self.start + self.landed;
+            let mut blocks = Blocks::new(&self.bench.lane.blocks, direct, Arc::clone(file), offset);
+            let result = self.take_in_blocks(answered, target, &mut blocks).await;
+            // Of a broken body too: the next attempt goes on behind it.
+            let written = blocks.finish().await.map_err(|error| target.write_error(error));
+            self.torn |= written.is_err();
+            return result.and(written);
+        }
+        self.take_in_chunks(answered, target, file).await
+    }
+
+    async fn take_in_blocks(
+        &mut self,
+        answered: &mut Answered,
+        target: &FileTarget,
+        blocks: &mut Blocks,
+    ) -> Result<(), Error> {
+        while self.landed < self.until {
+            let wanted = self.until - self.landed;
+            let Some(chunk) = answered.connection.next_chunk().await.map_err(of_transport)? else { break };
+            let chunk = cut(chunk, wanted);
+            self.hash(chunk);
+            blocks.write(chunk).await.map_err(|error| target.write_error(error))?;
+            let length = chunk.len();
+            self.count(length);
+        }
+        self.all_came()
+    }
+
+    async fn take_in_chunks(
+        &mut self,
+        answered: &mut Answered,
+        target: &Target,
+        file: Option<(&FileTarget, Arc<File>)>,
+    ) -> Result<(), Error> {
+        let connection = &mut answered.connection;
+        let length = self.until;
         while self.landed < length {
             let wanted = length - self.landed;
             let offset = self.range.start - self.start + self.landed;
@@ -326,8 +368,12 @@ impl Landing<'_> {
             let length = chunk.len();
             self.count(length);
         }
-        if self.landed < length {
-            let text = format!("the body ended after {} of {length} bytes", self.landed);
+        self.all_came()
+    }
+
+    fn all_came(&self) -> Result<(), Error> {
+        if self.landed < self.until {
+            let text = format!("the body ended after {} of {} bytes", self.landed, self.until);
             return Err(Error::new(ErrorKind::ConnectionLost, text));
         }
         Ok(())

@@ -1,0 +1,259 @@
+//! Large files past the page cache: blocks of aligned memory, filled by the lane and written by other threads.
+//!
+//! A page cache that is about to be flooded costs more than it gives: each page is found, cleared, copied into, written out and thrown away. Direct
+//! writes leave it alone, take a third of the processor's time, and leave what other programs have cached. Where it helps is decided by
+//! `xfer_core::disk`; where it does not work (file systems that are not known to take it, other systems than Linux) or turns out to hold the
+//! network up, files are written as any other.
+//!
+//! Invariants: what is not aligned, at the ends of a part, goes through the page cache (where two attempts write the same page in these two
+//! ways, it is one after the other, which the kernel sees to); a part that has [finished](Blocks::finish) is in the file whole.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
+use xfer_core::disk::{DIRECT_WRITES_FROM, DirectWrites};
+
+use crate::disk::write_all_at;
+
+/// Memory, offsets and lengths are multiples of this: of the largest sector that disks have, which is a page as well.
+const ALIGN: usize = 4096;
+/// Bytes of a block: large enough that a disk is busy with it for longer than a thread takes to wake up.
+const BLOCK: usize = 512 << 10;
+/// Blocks of all lanes together: 8 MiB.
+const BLOCKS: usize = 16;
+
+/// The blocks that a system's downloads share.
+pub(crate) struct BlockPool {
+    permits: Arc<Semaphore>,
+    idle: Mutex<Vec<Box<[u8]>>>,
+    /// Files of so many bytes are written directly.
+    from: AtomicU64,
+}
+
+impl Default for BlockPool {
+    fn default() -> BlockPool {
+        let from = AtomicU64::new(DIRECT_WRITES_FROM);
+        BlockPool { permits: Arc::new(Semaphore::new(BLOCKS)), idle: Mutex::default(), from }
+    }
+}
+
+impl BlockPool {
+    /// From which size in bytes on files are written directly.
+    pub(crate) fn set_from(&self, bytes: u64) {
+        self.from.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether a file of `size` bytes is one for direct writes.
+    pub(crate) fn is_for(&self, size: u64) -> bool {
+        size >= self.from.load(Ordering::Relaxed)
+    }
+
+    /// A block, once one is free. Whoever has one gives it back when it is written, or when its download breaks off; none waits for another.
+    async fn draw(self: &Arc<Self>) -> io::Result<Block> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(io::Error::other)?;
+        let kept = self.idle.lock().pop();
+        // Longer by what it may take to get to an aligned address.
+        let memory = kept.unwrap_or_else(|| vec![0; BLOCK + ALIGN].into_boxed_slice());
+        let skip = memory.as_ptr().align_offset(ALIGN).min(ALIGN);
+        Ok(Block { memory, skip, filled: 0, pool: Arc::clone(self), _permit: permit })
+    }
+
+    /// Frees the memory that is not in use.
+    pub(crate) fn trim(&self) {
+        let freed = std::mem::take(&mut *self.idle.lock());
+        drop(freed);
+    }
+}
+
+/// Aligned memory, filled from its start.
+struct Block {
+    memory: Box<[u8]>,
+    skip: usize,
+    filled: usize,
+    pool: Arc<BlockPool>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Block {
+    fn bytes(&self) -> &[u8] {
+        &self.memory[self.skip..self.skip + self.filled]
+    }
+
+    fn is_full(&self) -> bool {
+        self.filled == BLOCK
+    }
+
+    /// Takes as many bytes as there is room for.
+    fn take(&mut self, bytes: &[u8]) -> usize {
+        let taken = bytes.len().min(BLOCK - self.filled);
+        let start = self.skip + self.filled;
+        self.memory[start..start + taken].copy_from_slice(&bytes[..taken]);
+        self.filled += taken;
+        taken
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        self.pool.idle.lock().push(std::mem::take(&mut self.memory));
+    }
+}
+
+/// A file that is open a second time, for direct writes.
+pub(crate) struct DirectFile {
+    file: Arc<File>,
+    opened: Instant,
+    rule: Mutex<DirectWrites>,
+}
+
+impl DirectFile {
+    /// Opens the file at `path`, which `plain` is, for direct writes, and has the disk set `size` bytes aside; `None` where that is not to
+    /// be.
+    ///
+    /// # Errors
+    /// When the disk does not have so many bytes.
+    pub(crate) fn open(path: &Path, plain: &File, size: u64) -> io::Result<Option<DirectFile>> {
+        let file = system::open(path, plain, size)?;
+        Ok(file.map(|file| DirectFile { file: Arc::new(file), opened: Instant::now(), rule: Mutex::default() }))
+    }
+
+    /// Whether the next part is written directly.
+    pub(crate) fn is_on(&self) -> bool {
+        self.rule.lock().are_on()
+    }
+}
+
+/// One part on its way into the file.
+pub(crate) struct Blocks {
+    pool: Arc<BlockPool>,
+    direct: Arc<DirectFile>,
+    plain: Arc<File>,
+    /// Where the block goes, or the next byte.
+    offset: u64,
+    block: Option<Block>,
+    writing: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Blocks {
+    /// For a part whose next byte goes to `offset`.
+    pub(crate) fn new(pool: &Arc<BlockPool>, direct: Arc<DirectFile>, plain: Arc<File>, offset: u64) -> Blocks {
+        Blocks { pool: Arc::clone(pool), direct, plain, offset, block: None, writing: None }
+    }
+
+    /// Takes the part's next bytes.
+    ///
+    /// # Errors
+    /// Of a write of these or of earlier bytes.
+    pub(crate) async fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let Some(block) = &mut self.block else {
+                let unaligned = (self.offset % ALIGN as u64) as usize;
+                if unaligned > 0 {
+                    let (head, rest) = bytes.split_at(bytes.len().min(ALIGN - unaligned));
+                    write_all_at(&self.plain, head, self.offset)?;
+                    self.offset += head.len() as u64;
+                    bytes = rest;
+                } else {
+                    self.block = Some(self.pool.draw().await?);
+                }
+                continue;
+            };
+            let taken = block.take(bytes);
+            bytes = &bytes[taken..];
+            if block.is_full() {
+                self.flush().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings everything into the file.
+    ///
+    /// # Errors
+    /// Of a write.
+    pub(crate) async fn finish(mut self) -> io::Result<()> {
+        self.flush().await?;
+        self.written().await
+    }
+
+    /// Hands the block over to be written; its unaligned end goes through the page cache.
+    async fn flush(&mut self) -> io::Result<()> {
+        let Some(mut block) = self.block.take() else { return Ok(()) };
+        self.written().await?;
+        let aligned = block.filled - block.filled % ALIGN;
+        let (offset, length) = (self.offset, block.filled as u64);
+        write_all_at(&self.plain, &block.bytes()[aligned..], offset + aligned as u64)?;
+        block.filled = aligned;
+        self.offset += length;
+        if aligned > 0 {
+            let direct = Arc::clone(&self.direct);
+            self.writing = Some(tokio::task::spawn_blocking(move || {
+                let begun = Instant::now();
+                let result = write_all_at(&direct.file, block.bytes(), offset);
+                direct.rule.lock().wrote(aligned as u64, begun.elapsed(), direct.opened.elapsed());
+                result
+            }));
+        }
+        Ok(())
+    }
+
+    /// Waits for the block before.
+    async fn written(&mut self) -> io::Result<()> {
+        let Some(writing) = self.writing.take() else { return Ok(()) };
+        let begun = Instant::now();
+        let result = writing.await.unwrap_or_else(|_| Err(io::Error::other("the writing thread is gone")));
+        self.direct.rule.lock().waited(begun.elapsed());
+        result
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod system {
+    use std::fs::{File, OpenOptions};
+    use std::io;
+    use std::os::unix::fs::OpenOptionsExt;
+    use std::path::Path;
+
+    use rustix::fs::{FallocateFlags, OFlags, fallocate, fstatfs};
+
+    /// File systems that are known to write directly what is aligned to pages, from `linux/magic.h`: ext2 to ext4, and XFS. Those in memory take the
+    /// flag and gain nothing.
+    const KNOWN: [u32; 2] = [0xef53, 0x5846_5342];
+
+    pub(super) fn open(path: &Path, plain: &File, size: u64) -> io::Result<Option<File>> {
+        let known =
+            fstatfs(plain).is_ok_and(|about| KNOWN.iter().any(|magic| i128::from(*magic) == i128::from(about.f_type)));
+        if !known {
+            return Ok(None);
+        }
+        let flags = i32::try_from(OFlags::DIRECT.bits()).unwrap_or_default();
+        let Ok(file) = OpenOptions::new().write(true).custom_flags(flags).open(path) else { return Ok(None) };
+        // Writes that make a file longer wait for each other; and a disk that is too small is better found out now.
+        match fallocate(plain, FallocateFlags::empty(), 0, size).map_err(io::Error::from) {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => Err(error),
+            Err(_) => Ok(None),
+            Ok(()) => Ok(Some(file)),
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod system {
+    use std::fs::File;
+    use std::io;
+    use std::path::Path;
+
+    pub(super) fn open(_path: &Path, _plain: &File, _size: u64) -> io::Result<Option<File>> {
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,92 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::time::Duration;
+
+use super::*;
+
+fn pattern(from: u64, length: usize) -> Vec<u8> {
+    (from..from + length as u64).map(|at| (at.wrapping_mul(2_654_435_761) >> 7) as u8).collect()
+}
+
+/// A file of which the parts at these bounds were written through blocks, in pieces of `piece` bytes, all at once.
+async fn written(bounds: &[u64], piece: usize) -> Vec<u8> {
+    let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+    let path = folder.path().join("file");
+    let plain = Arc::new(File::create_new(&path).unwrap());
+    let size = *bounds.last().unwrap();
+    plain.set_len(size).unwrap();
+    // Where the folder's file system takes no direct writes, an ordinary file stands in: the blocks are the same.
+    let file = system::open(&path, &plain, size).unwrap();
+    let file = file.unwrap_or_else(|| File::options().write(true).open(&path).unwrap());
+    let direct = Arc::new(DirectFile { file: Arc::new(file), opened: Instant::now(), rule: Mutex::default() });
+    let pool = Arc::new(BlockPool::default());
+    let mut parts = Vec::new();
+    for part in bounds.windows(2) {
+        let (start, end) = (part[0], part[1]);
+        let mut blocks = Blocks::new(&pool, Arc::clone(&direct), Arc::clone(&plain), start);
+        parts.push(tokio::spawn(async move {
+            for bytes in pattern(start, (end - start) as usize).chunks(piece) {
+                blocks.write(bytes).await.unwrap();
+            }
+            blocks.finish().await.unwrap();
+        }));
+    }
+    for part in parts {
+        part.await.unwrap();
+    }
+    assert_eq!(pool.permits.available_permits(), BLOCKS, "every block has come back");
+    assert!(pool.idle.lock().len() <= BLOCKS);
+    std::fs::read(&path).unwrap()
+}
+
+#[tokio::test]
+async fn every_byte_gets_to_its_place_however_parts_and_pieces_lie() {
+    let block = BLOCK as u64;
+    for bounds in [
+        vec![0, 1],
+        vec![0, 4096],
+        vec![0, 4095, 4097, 20_000],
+        vec![0, block - 1, block, block + 1, 3 * block],
+        vec![0, 3 * block + 77, 7 * block + 4096, 8 * block + 1],
+    ] {
+        for piece in [1_000_003, 65_536, 4097] {
+            let bytes = written(&bounds, piece).await;
+            assert!(bytes == pattern(0, *bounds.last().unwrap() as usize), "{bounds:?} in pieces of {piece}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn many_parts_share_few_blocks() {
+    let bounds: Vec<u64> = (0..=3 * BLOCKS as u64).map(|part| part * (BLOCK as u64 + 1)).collect();
+    let bytes =
+        tokio::time::timeout(Duration::from_secs(60), written(&bounds, 100_000)).await.expect("none waits for ever");
+    assert!(bytes == pattern(0, *bounds.last().unwrap() as usize));
+}
+
+#[tokio::test]
+async fn a_write_that_fails_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    std::fs::write(&path, b"").unwrap();
+    // Opened for reading only: every write to it fails.
+    let file = Arc::new(File::open(&path).unwrap());
+    let direct = Arc::new(DirectFile { file: Arc::clone(&file), opened: Instant::now(), rule: Mutex::default() });
+    let pool = Arc::new(BlockPool::default());
+    let mut blocks = Blocks::new(&pool, direct, file, 0);
+    blocks.write(&[1; 4096]).await.unwrap();
+    assert!(blocks.finish().await.is_err());
+    assert_eq!(pool.permits.available_permits(), BLOCKS);
+}
+
+#[test]
+fn small_files_and_file_systems_in_memory_are_written_as_ever() {
+    let pool = BlockPool::default();
+    assert!(pool.is_for(DIRECT_WRITES_FROM) && !pool.is_for(DIRECT_WRITES_FROM - 1));
+    if let Ok(shared) = tempfile::tempdir_in("/dev/shm") {
+        let path = shared.path().join("file");
+        let plain = File::create_new(&path).unwrap();
+        assert!(DirectFile::open(&path, &plain, 2 << 30).unwrap().is_none());
+        assert_eq!(plain.metadata().unwrap().len(), 0);
+    }
+}
