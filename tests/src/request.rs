@@ -102,6 +102,14 @@ impl RequestInfo {
         self.headers.contains_key("x-amz-trailer")
             || self.headers.get("x-amz-content-sha256").is_some_and(|value| value.ends_with("-TRAILER"))
     }
+
+    /// Whether the request says anything of a checksum of what is uploaded.
+    pub(crate) fn has_checksum(&self) -> bool {
+        let says = |name: &str| name.starts_with("x-amz-checksum-") && name != "x-amz-checksum-mode";
+        self.has_trailer()
+            || self.headers.keys().any(|name| says(name))
+            || self.headers.contains_key("x-amz-sdk-checksum-algorithm")
+    }
 }
 
 fn classify(method: &Method, bucket: bool, key: bool, query: &BTreeMap<String, String>) -> Op {

@@ -102,6 +102,11 @@ impl Service {
                     drain_within(body, DRAIN_LIMIT).await;
                     return Ok(canned(400, "InvalidRequest", BodyFault::None, control, guard));
                 }
+                Action::DropChecksumSupport => {
+                    drain_within(body, DRAIN_LIMIT).await;
+                    let message = "No checksum is supported here.";
+                    return Ok(canned_with(400, "InvalidRequest", message, BodyFault::None, control, guard));
+                }
                 Action::StatusBeforeBody(status, code) => {
                     let mut response = canned(status, code, BodyFault::None, control, guard);
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -307,9 +312,20 @@ fn canned(
     control: Arc<Control>,
     guard: RequestGuard,
 ) -> Response<AnswerBody> {
+    canned_with(status, code, "Injected by a fault rule.", fault, control, guard)
+}
+
+fn canned_with(
+    status: u16,
+    code: &str,
+    message: &str,
+    fault: BodyFault,
+    control: Arc<Control>,
+    guard: RequestGuard,
+) -> Response<AnswerBody> {
     let sequence = guard.sequence();
     let xml = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>Injected by a fault rule.</Message>\
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>{message}</Message>\
          <RequestId>REQUEST{sequence:012}</RequestId><HostId>HOST{sequence:012}</HostId></Error>"
     );
     guard.answered(status);
