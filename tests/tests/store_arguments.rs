@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use common::{Bed, LIMIT, PART, kind, outcome_of};
+use common::{Bed, PART, kind, outcome_of};
 use xfer_facade::{Algorithm, DownloadTarget, ErrorKind, ExtraArgs, TransferCall, Verified};
 use xfer_tests::{Action, Attributes, FaultRule, Op, pattern};
 

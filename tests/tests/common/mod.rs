@@ -4,6 +4,7 @@
 
 pub(crate) mod io;
 pub(crate) mod store;
+pub(crate) mod zonal;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
