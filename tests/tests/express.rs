@@ -27,18 +27,18 @@ fn many_transfers_at_once_share_one_session() {
     let uploads: Vec<_> = (0..30)
         .map(|index| {
             let size = if index % 10 == 0 { 2 * PART + index } else { 1000 + index };
-            let call = zonal.manager.upload(pattern::bytes(index, size as usize), BUCKET, format!("key {index}"));
+            let call = zonal.manager.upload(pattern::bytes(index, size as usize), BUCKET, &format!("key {index}"));
             (index, size, call.start().unwrap())
         })
         .collect();
     for (index, size, upload) in uploads {
         let outcome = upload.result(LIMIT).unwrap();
         assert_eq!((outcome.verified, outcome.retries), (Verified::FullObject(Algorithm::Crc64Nvme), 0), "{index}");
-        let down = zonal.manager.download(BUCKET, format!("key {index}"), DownloadTarget::memory());
+        let down = zonal.manager.download(BUCKET, &format!("key {index}"), DownloadTarget::memory());
         let down = outcome_of(down).unwrap();
         assert_eq!((down.bytes, down.verified), (size, Verified::FullObject(Algorithm::Crc64Nvme)), "{index}");
         pattern::check(index, 0, &down.body.unwrap()).unwrap();
-        outcome_of(zonal.manager.delete(BUCKET, format!("key {index}"))).unwrap();
+        outcome_of(zonal.manager.delete(BUCKET, &format!("key {index}"))).unwrap();
     }
     assert_eq!(zonal.server.list_keys(BUCKET), Vec::<String>::new());
     assert_eq!(zonal.server.stats().count(Op::CreateSession), 1);
@@ -81,7 +81,7 @@ fn a_session_that_is_refused_is_replaced_once_for_all() {
     let gate = Gate::new();
     zonal.server.inject(FaultRule::on(Op::PutObject).times(8).then(Action::Hold(gate.clone())));
     let uploads: Vec<_> = (0..8)
-        .map(|index| zonal.manager.upload(pattern::bytes(index, 1000), BUCKET, format!("{index}")).start().unwrap())
+        .map(|index| zonal.manager.upload(pattern::bytes(index, 1000), BUCKET, &format!("{index}")).start().unwrap())
         .collect();
     assert!(gate.arrived_blocking(8, LIMIT));
     zonal.server.revoke_sessions();
