@@ -47,7 +47,7 @@ pub enum Action {
     /// Answers 400 `InvalidRequest`, naming checksums, to requests that say anything of a checksum of what is uploaded, as some stores do;
     /// others never match.
     DropChecksumSupport,
-    /// Sets a header of the answer.
+    /// Sets a header of the answer, also of one that [`Action::Status`] gives.
     SetHeader(&'static str, &'static str),
     /// Removes a header of the answer.
     RemoveHeader(&'static str),

@@ -67,6 +67,17 @@ struct Changes {
     body: Option<Action>,
 }
 
+impl Changes {
+    fn apply(&self, headers: &mut HeaderMap) {
+        for (name, value) in &self.headers {
+            match value {
+                Some(value) => headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value)),
+                None => headers.remove(*name),
+            };
+        }
+    }
+}
+
 impl Service {
     /// Answers one request; an error closes its connection.
     pub(crate) async fn answer(
@@ -92,7 +103,9 @@ impl Service {
                 Action::RemoveHeader(name) => changes.headers.push((name, None)),
                 Action::Status(status, code) => {
                     drain_within(body, DRAIN_LIMIT).await;
-                    return Ok(canned(status, code, BodyFault::None, control, guard));
+                    let mut response = canned(status, code, BodyFault::None, control, guard);
+                    changes.apply(response.headers_mut());
+                    return Ok(response);
                 }
                 Action::OkWithError(code) => {
                     drain_within(body, DRAIN_LIMIT).await;
@@ -278,16 +291,7 @@ async fn finish(
         _ => BodyFault::None,
     };
     stamp(&mut parts.headers, guard.sequence());
-    for (name, value) in changes.headers {
-        match value {
-            Some(value) => {
-                parts.headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-            }
-            None => {
-                parts.headers.remove(name);
-            }
-        }
-    }
+    changes.apply(&mut parts.headers);
     guard.answered(parts.status.as_u16());
     Ok(Response::from_parts(parts, AnswerBody::new(body, fault, control, guard)))
 }

@@ -18,13 +18,24 @@ impl Zonal {
         server: impl FnOnce(TestServerBuilder) -> TestServerBuilder,
         client: impl FnOnce(S3ClientBuilder) -> S3ClientBuilder,
     ) -> Zonal {
-        let server = server(TestServer::builder().tls().fast_etags()).start();
+        Zonal::by(server(TestServer::builder().fast_etags().tls()), client)
+    }
+
+    /// The same without TLS.
+    pub(crate) fn in_the_clear(
+        server: impl FnOnce(TestServerBuilder) -> TestServerBuilder,
+        client: impl FnOnce(S3ClientBuilder) -> S3ClientBuilder,
+    ) -> Zonal {
+        Zonal::by(server(TestServer::builder().fast_etags()), |builder| client(builder.use_ssl(false)))
+    }
+
+    fn by(server: TestServerBuilder, client: impl FnOnce(S3ClientBuilder) -> S3ClientBuilder) -> Zonal {
+        let server = server.start();
         let proxy = TestProxy::to(server.address());
         let keys = aws_credential_types::Credentials::from_keys(server.access_key(), server.secret_key(), None);
-        let ca = server.ca_pem_path().unwrap().to_owned();
         let builder = create_s3_client(server.region())
             .credentials(keys)
-            .verify(Verify::CaBundle(ca))
+            .verify(server.ca_pem_path().map_or(Verify::System, |ca| Verify::CaBundle(ca.to_owned())))
             .proxy(ProxyPolicy::Explicit { url: proxy.url(), no_proxy: String::new() })
             .part_size(PART)
             .multipart_threshold(THRESHOLD)
