@@ -152,7 +152,11 @@ fn what_directory_buckets_do_not_have_is_refused_and_told() {
         for size in [1000, 2 * PART] {
             let call = zonal.manager.upload(pattern::bytes(1, size as usize), BUCKET, "k").extra_args(args.clone());
             let error = outcome_of(call).unwrap_err();
-            assert_eq!((error.kind(), &*error.service().unwrap().code), (ErrorKind::Rejected, "NotImplemented"), "{error}");
+            assert_eq!(
+                (error.kind(), &*error.service().unwrap().code),
+                (ErrorKind::Rejected, "NotImplemented"),
+                "{error}"
+            );
         }
     }
     let call = zonal.manager.upload(&b"bytes"[..], BUCKET, "k").extra_args(ExtraArgs::new().storage_class("GLACIER"));

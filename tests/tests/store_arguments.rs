@@ -115,7 +115,11 @@ fn what_cannot_go_together_is_refused_by_the_store_and_told() {
     for size in SIZES {
         let error = outcome_of(upload(&bed, "k", size, &args)).unwrap_err();
         let answer = error.service().unwrap();
-        assert_eq!((error.kind(), answer.status, &*answer.code), (ErrorKind::Rejected, 400, "InvalidRequest"), "{error}");
+        assert_eq!(
+            (error.kind(), answer.status, &*answer.code),
+            (ErrorKind::Rejected, 400, "InvalidRequest"),
+            "{error}"
+        );
     }
     bed.assert_clean(&[]);
     bed.assert_works();
@@ -206,7 +210,9 @@ fn versions_are_told_and_can_be_asked_for() {
         let key = format!("{size}");
         let put = |seed: u64| {
             let call = bed.manager.upload(pattern::bytes(seed, size as usize), bed.bucket(), &key);
-            let version = outcome_of(call).unwrap().version_id.unwrap();
+            let outcome = outcome_of(call).unwrap();
+            assert!(outcome.elapsed > Duration::ZERO);
+            let version = outcome.version_id.unwrap();
             assert_eq!(bed.server.object(bed.bucket(), &key).unwrap().version_id(), Some(&*version));
             version
         };

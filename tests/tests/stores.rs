@@ -64,7 +64,9 @@ fn conditions_of_writes_hold() {
         let key = store.key(&format!("written {size}"));
         let refused = |call: TransferCall, is_known: bool| match outcome_of(call) {
             Ok(_) => assert!(!is_known, "{size}"),
-            Err(error) => assert_eq!((error.kind(), is_known), (ErrorKind::PreconditionFailed, true), "{size}: {error}"),
+            Err(error) => {
+                assert_eq!((error.kind(), is_known), (ErrorKind::PreconditionFailed, true), "{size}: {error}")
+            }
         };
         let is_known = size <= THRESHOLD || store.profile.if_match_of_completions;
         let only_new = ExtraArgs::new().if_none_match("*");
@@ -111,7 +113,10 @@ fn tags_and_storage_class_are_kept() {
     for size in SIZES {
         let key = store.key(&format!("tagged {size}"));
         outcome_of(upload(&store, &key, size, &args)).unwrap();
-        assert_eq!(store.tags(&key), [("project".to_owned(), "a b".to_owned()), ("stage".to_owned(), "blue".to_owned())]);
+        assert_eq!(
+            store.tags(&key),
+            [("project".to_owned(), "a b".to_owned()), ("stage".to_owned(), "blue".to_owned())]
+        );
         assert_eq!(store.head(&key).storage_class().map(|class| class.as_str()), Some("STANDARD_IA"), "{size}");
     }
     store.assert_clean(&[]);
@@ -125,7 +130,8 @@ fn a_checksum_of_the_callers_is_compared() {
             let key = store.key(&format!("{algorithm} {size}"));
             let given = |bytes: &[u8]| ExtraArgs::new().checksum(&Checksum::of(algorithm, bytes));
             let right = given(&pattern::bytes(size, size as usize));
-            let outcome = outcome_of(upload(&store, &key, size, &right)).unwrap_or_else(|error| panic!("{key}: {error}"));
+            let outcome =
+                outcome_of(upload(&store, &key, size, &right)).unwrap_or_else(|error| panic!("{key}: {error}"));
             assert_eq!(outcome.verified, Verified::FullObject(algorithm), "{key}");
             let wrong = store.key(&format!("wrong {algorithm} {size}"));
             let result = outcome_of(upload(&store, &wrong, size, &given(b"something else")));

@@ -504,9 +504,8 @@ fn check_multipart_checksum(checksum: &UploadChecksum) -> Result<(), Error> {
         return Ok(());
     }
     let name = algorithm.map_or("MD5", Algorithm::name);
-    let message = format!(
-        "{name} cannot be the full-object checksum of a multipart upload; take a CRC, or a larger threshold"
-    );
+    let message =
+        format!("{name} cannot be the full-object checksum of a multipart upload; take a CRC, or a larger threshold");
     Err(Error::new(ErrorKind::InvalidArgument, message))
 }
 

@@ -59,10 +59,7 @@ impl Attributes {
     /// What S3 refuses to have together.
     pub(crate) fn check(&self) -> S3Result<()> {
         if self.acl.is_some() && !self.grants.is_empty() {
-            return Err(s3_error!(
-                InvalidRequest,
-                "Specifying both Canned ACLs and Header Grants is not allowed"
-            ));
+            return Err(s3_error!(InvalidRequest, "Specifying both Canned ACLs and Header Grants is not allowed"));
         }
         if self.object_lock_mode.is_some() != self.object_lock_retain_until.is_some() {
             return Err(s3_error!(

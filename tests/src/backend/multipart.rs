@@ -289,7 +289,10 @@ fn chosen_parts(upload: &Upload, list: &List<'_>, min_size: u64) -> S3Result<Vec
             ));
         }
         if list.consecutive && number as usize != chosen.len() + 1 {
-            return Err(s3_error!(InvalidPart, "The part numbers of an upload to a directory bucket must be consecutive."));
+            return Err(s3_error!(
+                InvalidPart,
+                "The part numbers of an upload to a directory bucket must be consecutive."
+            ));
         }
         let stored = upload.parts.get(&number).filter(|stored| {
             part.e_tag.as_ref().is_some_and(|etag| etag.value() == stored.etag)

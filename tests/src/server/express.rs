@@ -60,7 +60,11 @@ pub(crate) fn judge(sessions: &Sessions, keys: &Keys, claim: &Claim, visit: &Vis
         return Verdict::refused(400, "ExpiredToken", "The provided token has expired.");
     }
     if parts.headers.keys().any(|name| UNKNOWN.iter().any(|unknown| name.as_str().starts_with(unknown))) {
-        return Verdict::refused(501, "NotImplemented", "A header you provided implies functionality that is not implemented.");
+        return Verdict::refused(
+            501,
+            "NotImplemented",
+            "A header you provided implies functionality that is not implemented.",
+        );
     }
     if text(parts, "x-amz-storage-class").is_some_and(|class| class != "EXPRESS_ONEZONE") {
         return Verdict::refused(400, "InvalidStorageClass", "The storage class you specified is not valid.");
@@ -73,9 +77,8 @@ pub(crate) fn judge(sessions: &Sessions, keys: &Keys, claim: &Claim, visit: &Vis
 
 /// Whether a request asks for another encryption than its session has.
 fn contradicts(session: &Session, parts: &Parts) -> bool {
-    let other = |name: &str, known: &Option<String>| {
-        text(parts, name).is_some_and(|asked| known.as_deref() != Some(asked))
-    };
+    let other =
+        |name: &str, known: &Option<String>| text(parts, name).is_some_and(|asked| known.as_deref() != Some(asked));
     other("x-amz-server-side-encryption", &session.encryption.kind)
         || other("x-amz-server-side-encryption-aws-kms-key-id", &session.encryption.kms_key_id)
 }

@@ -23,13 +23,13 @@ use crate::faults::{Action, FaultTable};
 use crate::request::{Op, RequestInfo};
 use crate::stats::{Recorder, RequestGuard};
 
+use super::OWNER;
 use super::body::{AnswerBody, BodyFault, RequestBody, drain_within};
 use super::express::{self, Visit};
 use super::hosts::Hosts;
 use super::io::Control;
 use super::resign::resign;
 use super::signature::Claim;
-use super::OWNER;
 
 /// How long an early answer waits for the client to finish its body.
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);

@@ -90,7 +90,8 @@ impl Claim {
 
     fn covers_enough(&self, parts: &Parts) -> bool {
         let signed = |name: &str| self.signed_headers.iter().any(|known| known == name);
-        signed("host") && parts.headers.keys().map(http::HeaderName::as_str).all(|n| !n.starts_with("x-amz-") || signed(n))
+        signed("host")
+            && parts.headers.keys().map(http::HeaderName::as_str).all(|n| !n.starts_with("x-amz-") || signed(n))
     }
 
     fn canonical_request(&self, parts: &Parts) -> Option<String> {

@@ -136,8 +136,16 @@ fn asymmetric_signatures_are_judged_by_the_key_of_the_secret() {
         headers.retain(|(known, _)| known != name);
         headers.push((name.to_owned(), value.to_owned()));
     };
-    assert_eq!(code(&put(server.secret_key(), &|headers| set(headers, "x-amz-meta-a", "c"))), mismatch, "another value");
-    assert_eq!(code(&put(server.secret_key(), &|headers| set(headers, "x-amz-meta-d", "e"))), mismatch, "one not signed");
+    assert_eq!(
+        code(&put(server.secret_key(), &|headers| set(headers, "x-amz-meta-a", "c"))),
+        mismatch,
+        "another value"
+    );
+    assert_eq!(
+        code(&put(server.secret_key(), &|headers| set(headers, "x-amz-meta-d", "e"))),
+        mismatch,
+        "one not signed"
+    );
     assert_eq!(code(&put(server.secret_key(), &|headers| set(headers, "x-amz-region-set", "eu-*"))), mismatch);
 }
 
