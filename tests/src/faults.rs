@@ -44,7 +44,10 @@ pub enum Action {
     TruncateBody,
     /// Answers 400 `InvalidRequest` to requests with an aws-chunked trailer, as some stores do; others never match.
     DropTrailerSupport,
-    /// Sets a header of the answer.
+    /// Answers 400 `InvalidRequest`, naming checksums, to requests that say anything of a checksum of what is uploaded, as some stores do;
+    /// others never match.
+    DropChecksumSupport,
+    /// Sets a header of the answer, also of one that [`Action::Status`] gives.
     SetHeader(&'static str, &'static str),
     /// Removes a header of the answer.
     RemoveHeader(&'static str),
@@ -82,6 +85,7 @@ impl fmt::Debug for Action {
             Self::CorruptBody => f.write_str("CorruptBody"),
             Self::TruncateBody => f.write_str("TruncateBody"),
             Self::DropTrailerSupport => f.write_str("DropTrailerSupport"),
+            Self::DropChecksumSupport => f.write_str("DropChecksumSupport"),
             Self::SetHeader(name, value) => write!(f, "SetHeader({name}: {value})"),
             Self::RemoveHeader(name) => write!(f, "RemoveHeader({name})"),
             Self::Call(_) => f.write_str("Call(..)"),
@@ -219,8 +223,10 @@ impl ActiveRule {
         if self.removed.load(Ordering::Acquire) || !matcher.admits(info) {
             return false;
         }
-        if matches!(self.rule.action, Action::DropTrailerSupport) && !info.has_trailer() {
-            return false;
+        match self.rule.action {
+            Action::DropTrailerSupport if !info.has_trailer() => return false,
+            Action::DropChecksumSupport if !info.has_checksum() => return false,
+            _ => {}
         }
         let mut draw = self.draw.lock();
         draw.seen += 1;

@@ -1,7 +1,8 @@
 //! The test kit: an S3 server inside the test's process, the faults it can play, and deterministic data.
 //!
-//! The server checks signatures (SigV4), digests, conditions and part lists as S3 does, counts and logs what it sees, and does harm
-//! on request. It is meant to judge a client, so it is strict; it keeps no versions, no access rules, and encrypts nothing.
+//! The server checks signatures (SigV4, SigV4a and those of S3 Express sessions), digests, conditions and part lists as S3 does, counts
+//! and logs what it sees, and does harm on request. It is meant to judge a client, so it is strict; it encrypts nothing, and of access
+//! rules it knows the owner and who pays.
 //!
 //! ```
 //! use xfer_tests::{Action, FaultRule, Op, TestServer, pattern};
@@ -21,6 +22,7 @@ mod backend;
 mod faults;
 mod gate;
 pub mod pattern;
+mod proxy;
 mod request;
 mod server;
 mod stats;
@@ -30,6 +32,7 @@ pub use backend::checksums::{ChecksumAlgorithm, ChecksumType, StoredChecksum};
 pub use backend::store::StoredObject;
 pub use faults::{Action, Fault, FaultMatcher, FaultRule};
 pub use gate::Gate;
+pub use proxy::TestProxy;
 pub use request::Op;
 pub use server::{ServerHandle, TestServer, TestServerBuilder};
 pub use stats::{RequestRecord, Stats};

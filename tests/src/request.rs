@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use http::{HeaderMap, Method, request::Parts};
 use percent_encoding::percent_decode_str;
 
+use crate::server::Hosts;
+
 /// An S3 operation, as told from the request's shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Op {
@@ -60,12 +62,13 @@ pub(crate) struct RequestInfo {
 }
 
 impl RequestInfo {
-    /// Reads a request; with a `domain`, `bucket.domain` in the Host header names the bucket.
-    pub(crate) fn of(parts: &Parts, domain: Option<&str>) -> Self {
+    /// Reads a request; its Host header may name the bucket.
+    pub(crate) fn of(parts: &Parts, hosts: &Hosts) -> Self {
         let query = query_of(parts.uri.query().unwrap_or(""));
         let path = parts.uri.path().strip_prefix('/').unwrap_or("");
-        let (bucket, key) = match domain.and_then(|domain| virtual_bucket(&parts.headers, domain)) {
-            Some(bucket) => (bucket, path),
+        let host = parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
+        let (bucket, key) = match host.and_then(|host| hosts.bucket(host)) {
+            Some(bucket) => (bucket.to_owned(), path),
             None => {
                 let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
                 (decoded(bucket), key)
@@ -98,6 +101,14 @@ impl RequestInfo {
     pub(crate) fn has_trailer(&self) -> bool {
         self.headers.contains_key("x-amz-trailer")
             || self.headers.get("x-amz-content-sha256").is_some_and(|value| value.ends_with("-TRAILER"))
+    }
+
+    /// Whether the request says anything of a checksum of what is uploaded.
+    pub(crate) fn has_checksum(&self) -> bool {
+        let says = |name: &str| name.starts_with("x-amz-checksum-") && name != "x-amz-checksum-mode";
+        self.has_trailer()
+            || self.headers.keys().any(|name| says(name))
+            || self.headers.contains_key("x-amz-sdk-checksum-algorithm")
     }
 }
 
@@ -138,11 +149,6 @@ fn query_of(query: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn virtual_bucket(headers: &HeaderMap, domain: &str) -> Option<String> {
-    let host = headers.get(http::header::HOST)?.to_str().ok()?;
-    Some(host.strip_suffix(domain)?.strip_suffix('.')?.to_owned())
-}
-
 fn decoded(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
@@ -165,9 +171,11 @@ fn header_map(headers: &HeaderMap) -> BTreeMap<String, String> {
 mod tests {
     use super::*;
 
-    fn info(method: &str, target: &str, host: &str, domain: Option<&str>) -> RequestInfo {
+    fn info(method: &str, target: &str, host: &str) -> RequestInfo {
         let request = http::Request::builder().method(method).uri(target).header("host", host).body(()).unwrap();
-        RequestInfo::of(&request.into_parts().0, domain)
+        let mut hosts = Hosts::default();
+        hosts.add_domain("s3.test".to_owned());
+        RequestInfo::of(&request.into_parts().0, &hosts)
     }
 
     #[test]
@@ -193,13 +201,13 @@ mod tests {
             ("GET", "/", Op::Other),
         ];
         for (method, target, op) in cases {
-            assert_eq!(info(method, target, "127.0.0.1:9", None).op, op, "{method} {target}");
+            assert_eq!(info(method, target, "127.0.0.1:9").op, op, "{method} {target}");
         }
     }
 
     #[test]
     fn keys_are_decoded_once_and_never_normalised() {
-        let read = info("GET", "/b//a/../%2B%25+%20c?partNumber=7", "127.0.0.1", None);
+        let read = info("GET", "/b//a/../%2B%25+%20c?partNumber=7", "127.0.0.1");
         assert_eq!(read.bucket.as_deref(), Some("b"));
         assert_eq!(read.key.as_deref(), Some("/a/../+%+ c"));
         assert_eq!(read.part_number, Some(7));
@@ -207,9 +215,9 @@ mod tests {
 
     #[test]
     fn the_host_names_the_bucket_when_a_domain_is_set() {
-        let read = info("GET", "/some/key", "pics.s3.test:9000", Some("s3.test:9000"));
+        let read = info("GET", "/some/key", "pics.s3.test:9000");
         assert_eq!((read.bucket.as_deref(), read.key.as_deref()), (Some("pics"), Some("some/key")));
-        let read = info("GET", "/pics/key", "s3.test:9000", Some("s3.test:9000"));
+        let read = info("GET", "/pics/key", "s3.test:9000");
         assert_eq!((read.bucket.as_deref(), read.key.as_deref()), (Some("pics"), Some("key")));
     }
 }

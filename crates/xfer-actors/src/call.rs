@@ -20,6 +20,7 @@ use xfer_serializer::RequestSerializer;
 
 use crate::os::{OsUtils, SystemFiles};
 use crate::source::{Source, UploadSource};
+use crate::stores::ChecksumStyle;
 use crate::target::{DownloadTarget, Target};
 
 static NEXT_TRANSFER: AtomicU64 = AtomicU64::new(1);
@@ -270,10 +271,16 @@ impl Call {
         args::validates_download(&self.args)
     }
 
+    /// Whether the store is asked for checksums. If not, one that it tells all the same is still compared.
+    pub(crate) fn asks_for_checksums(&self) -> bool {
+        let asked = self.serializer.endpoint().checksum_mode || self.args.text("ChecksumMode").is_some();
+        self.validates() && asked
+    }
+
     /// The algorithm whose checksum goes with each part, or with the whole in one request.
     pub(crate) fn part_checksum(&self) -> Option<Algorithm> {
         match &self.checksum {
-            UploadChecksum::None => None,
+            UploadChecksum::None | UploadChecksum::Md5Given => None,
             UploadChecksum::PerRequest { algorithm, .. } => Some(*algorithm),
             UploadChecksum::CallerGiven(checksum) => Some(checksum.algorithm()),
         }
@@ -282,7 +289,7 @@ impl Call {
     /// What CreateMultipartUpload and CompleteMultipartUpload say of the parts' checksums.
     pub(crate) fn multipart_checksum(&self) -> Option<(Algorithm, ChecksumKind)> {
         match &self.checksum {
-            UploadChecksum::None => None,
+            UploadChecksum::None | UploadChecksum::Md5Given => None,
             UploadChecksum::PerRequest { algorithm, kind } => Some((*algorithm, *kind)),
             UploadChecksum::CallerGiven(checksum) => Some((checksum.algorithm(), ChecksumKind::FullObject)),
         }
@@ -324,7 +331,7 @@ fn upload_checksum(args: &ExtraArgs) -> Result<UploadChecksum, Error> {
         ChecksumChoice::Default => by(Algorithm::Crc64Nvme, None),
         ChecksumChoice::Algorithm(algorithm, kind) => by(algorithm, kind),
         ChecksumChoice::Given(checksum) => UploadChecksum::CallerGiven(checksum),
-        ChecksumChoice::GivenMd5 => UploadChecksum::None,
+        ChecksumChoice::GivenMd5 => UploadChecksum::Md5Given,
     })
 }
 
@@ -405,6 +412,8 @@ pub(crate) struct JobProgress {
     high_water: AtomicU64,
     /// How often its request was sent, unanswered tries on dead connections included.
     sends: AtomicU32,
+    /// How the next attempt sends its checksum, at the least: the store refused what came before.
+    style: parking_lot::Mutex<ChecksumStyle>,
     /// Where a download's next attempt goes on: bytes landed, and the checksum of these.
     pub(crate) resume: parking_lot::Mutex<Option<Resume>>,
 }
@@ -433,6 +442,18 @@ impl JobProgress {
     /// Notes that the job's request is sent: the store may carry it out, whether its answer comes or not.
     pub(crate) fn mark_sent(&self) {
         self.sends.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The store refused a checksum that came in this style, or something else about the request: the next attempt sends it in the
+    /// next style.
+    pub(crate) fn refused_checksum(&self, style: ChecksumStyle) {
+        let mut next = self.style.lock();
+        *next = (*next).max(style.next());
+    }
+
+    /// How this job's checksum is to be sent, at the least.
+    pub(crate) fn checksum_style(&self) -> ChecksumStyle {
+        *self.style.lock()
     }
 
     /// Whether its request was sent more than once.

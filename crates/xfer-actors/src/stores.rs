@@ -18,6 +18,16 @@ pub(crate) enum ChecksumStyle {
     Without,
 }
 
+impl ChecksumStyle {
+    /// What is tried when this one was refused.
+    pub(crate) fn next(self) -> ChecksumStyle {
+        match self {
+            ChecksumStyle::Trailer => ChecksumStyle::Header,
+            ChecksumStyle::Header | ChecksumStyle::Without => ChecksumStyle::Without,
+        }
+    }
+}
+
 /// Notes by origin. A store that was not heard of takes everything that S3 takes.
 #[derive(Debug, Default)]
 pub(crate) struct Stores {
@@ -60,16 +70,16 @@ impl Stores {
         self.styles.get(origin).map(|style| *style).unwrap_or_default()
     }
 
-    /// The store refused a checksum that came in this style: from now on the next one is used.
-    pub(crate) fn refused(&self, origin: &Origin, style: ChecksumStyle) {
-        let next = match style {
-            ChecksumStyle::Trailer => ChecksumStyle::Header,
-            ChecksumStyle::Header | ChecksumStyle::Without => ChecksumStyle::Without,
-        };
+    /// The store took in this style what it had refused in another: this one is used from now on. A refusal alone says little, as it may
+    /// have had another reason.
+    pub(crate) fn took(&self, origin: &Origin, style: ChecksumStyle) {
+        if self.checksum_style(origin) >= style {
+            return;
+        }
         let mut known = self.styles.entry(origin.clone()).or_default();
-        if *known < next {
-            tracing::warn!(store = %origin, ?next, "the store refused a checksum, which is sent differently from now on");
-            *known = next;
+        if *known < style {
+            tracing::warn!(store = %origin, ?style, "the store refused a checksum, which is sent differently from now on");
+            *known = style;
         }
     }
 }
@@ -80,15 +90,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_is_remembered_for_its_store_and_never_unlearnt() {
+    fn a_style_is_remembered_for_its_store_and_never_unlearnt() {
         let stores = Stores::default();
         let (a, b): (Origin, Origin) = ("http://a:1".parse().unwrap(), "http://a:2".parse().unwrap());
-        stores.refused(&a, ChecksumStyle::Trailer);
+        stores.took(&a, ChecksumStyle::Header);
         assert_eq!(stores.checksum_style(&a), ChecksumStyle::Header);
         assert_eq!(stores.checksum_style(&b), ChecksumStyle::Trailer);
-        stores.refused(&a, ChecksumStyle::Header);
+        stores.took(&a, ChecksumStyle::Without);
         // The answer to a request that was sent before.
-        stores.refused(&a, ChecksumStyle::Trailer);
+        stores.took(&a, ChecksumStyle::Trailer);
         assert_eq!(stores.checksum_style(&a), ChecksumStyle::Without);
     }
 }

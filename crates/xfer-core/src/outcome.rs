@@ -1,5 +1,6 @@
 //! What a finished transfer tells: [`TransferOutcome`], and what was [`Verified`].
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,8 +20,8 @@ pub enum Verified {
     NotAvailable,
 }
 
-impl std::fmt::Display for Verified {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Verified::FullObject(algorithm) => write!(f, "full object, {algorithm}"),
             Verified::EachPart(algorithm) => write!(f, "each part, {algorithm}"),
@@ -29,8 +30,8 @@ impl std::fmt::Display for Verified {
     }
 }
 
-/// A transfer that succeeded.
-#[derive(Clone, Debug, PartialEq)]
+/// A transfer that succeeded. `Debug` shows how long its body is, and not what is in it.
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct TransferOutcome {
     /// Bytes of the object (or of the range) that were moved; 0 for a delete.
@@ -65,6 +66,21 @@ impl TransferOutcome {
             elapsed: Duration::ZERO,
             body: None,
         }
+    }
+}
+
+impl fmt::Debug for TransferOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TransferOutcome")
+            .field("bytes", &self.bytes)
+            .field("etag", &self.etag)
+            .field("version_id", &self.version_id)
+            .field("verified", &self.verified)
+            .field("attempts", &self.attempts)
+            .field("retries", &self.retries)
+            .field("elapsed", &self.elapsed)
+            .field("body", &self.body.as_ref().map(|body| format!("{} bytes", body.len())))
+            .finish()
     }
 }
 

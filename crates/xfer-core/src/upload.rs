@@ -45,6 +45,8 @@ pub enum UploadChecksum {
     },
     /// The caller has the checksum of the whole object; the store compares.
     CallerGiven(Checksum),
+    /// As [`CallerGiven`](UploadChecksum::CallerGiven), but by MD5, which goes along with the call's arguments.
+    Md5Given,
 }
 
 /// What an upload needs to know before it starts.
@@ -79,7 +81,7 @@ enum Asked {
     Read { number: PartNumber, max: u64 },
     Create,
     Part { number: PartNumber, length: u64 },
-    Complete { checksum: Option<Checksum> },
+    Complete,
     Abort,
 }
 
@@ -237,9 +239,10 @@ impl UploadMachine {
                 }
                 self.stored[number.index()] = Some(UploadedPart { number, etag, checksum });
             }
-            (Asked::Complete { checksum }, Reply::UploadCompleted(stored)) => {
+            (Asked::Complete, Reply::UploadCompleted(stored)) => {
                 self.upload_id = None;
-                self.object_stored(stored, checksum, "CompleteMultipartUpload", out);
+                let ours = stored.sent.clone();
+                self.object_stored(stored, ours, "CompleteMultipartUpload", out);
             }
             (Asked::Abort, Reply::UploadAborted { gone }) => {
                 if gone || !self.stray || self.aborts >= MAX_ABORTS {
@@ -256,7 +259,7 @@ impl UploadMachine {
         match asked {
             Asked::Abort => self.upload_id = None,
             Asked::Part { .. } => self.stray = true,
-            Asked::Put | Asked::Read { .. } | Asked::Create | Asked::Complete { .. } => {}
+            Asked::Put | Asked::Read { .. } | Asked::Create | Asked::Complete => {}
         }
         self.ledger.fail(error, Origin::Job, out);
     }
@@ -448,7 +451,7 @@ impl UploadMachine {
         let combined = self.combined();
         let checksum = match &self.checksum {
             UploadChecksum::PerRequest { kind: ChecksumKind::FullObject, .. } => combined.cloned(),
-            UploadChecksum::None | UploadChecksum::PerRequest { .. } => None,
+            UploadChecksum::None | UploadChecksum::Md5Given | UploadChecksum::PerRequest { .. } => None,
             UploadChecksum::CallerGiven(given) => Some(given.clone()),
         };
         let error = match (&checksum, combined) {
@@ -463,8 +466,8 @@ impl UploadMachine {
             self.ledger.fail(error, Origin::Job, out);
             return self.wind_down(out);
         }
-        let job = Job::CompleteUpload { upload_id, parts, size: self.size(), checksum: checksum.clone() };
-        self.ledger.run(job, Asked::Complete { checksum }, out);
+        let job = Job::CompleteUpload { upload_id, parts, size: self.size(), checksum };
+        self.ledger.run(job, Asked::Complete, out);
     }
 
     /// Waits for what is under way, removes the upload from the store, and ends.
@@ -492,16 +495,17 @@ enum Taken {
 
 fn check_multipart_checksum(checksum: &UploadChecksum) -> Result<(), Error> {
     let algorithm = match checksum {
-        UploadChecksum::PerRequest { algorithm, kind: ChecksumKind::FullObject } => *algorithm,
-        UploadChecksum::CallerGiven(given) => given.algorithm(),
+        UploadChecksum::PerRequest { algorithm, kind: ChecksumKind::FullObject } => Some(*algorithm),
+        UploadChecksum::CallerGiven(given) => Some(given.algorithm()),
+        UploadChecksum::Md5Given => None,
         UploadChecksum::None | UploadChecksum::PerRequest { .. } => return Ok(()),
     };
-    if algorithm.combines() {
+    if algorithm.is_some_and(Algorithm::combines) {
         return Ok(());
     }
-    let message = format!(
-        "{algorithm} cannot be the full-object checksum of a multipart upload; take a CRC, or a larger threshold"
-    );
+    let name = algorithm.map_or("MD5", Algorithm::name);
+    let message =
+        format!("{name} cannot be the full-object checksum of a multipart upload; take a CRC, or a larger threshold");
     Err(Error::new(ErrorKind::InvalidArgument, message))
 }
 

@@ -66,6 +66,12 @@ impl Identity {
         self.session
     }
 
+    /// Whether both sign the same.
+    pub(crate) fn is_same_as(&self, other: &Identity) -> bool {
+        let credentials = |identity: &Identity| identity.inner.data::<Credentials>().cloned();
+        credentials(self) == credentials(other)
+    }
+
     /// When it ends; `None` when it does not.
     #[must_use]
     pub fn expires(&self) -> Option<SystemTime> {

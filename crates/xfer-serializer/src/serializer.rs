@@ -185,22 +185,23 @@ impl RequestSerializer {
         self.credentials.invalidate(used);
     }
 
-    /// The session of an S3 Express bucket, if there is one that still holds.
+    /// The session of an S3 Express bucket for a call with these arguments, if there is one that still holds. What a call says of
+    /// encryption is said by its session.
     #[must_use]
-    pub fn session(&self, bucket: &str) -> Option<Identity> {
-        self.sessions.get(bucket, SystemTime::now())
+    pub fn session(&self, bucket: &str, args: &ExtraArgs) -> Option<Identity> {
+        self.sessions.get(bucket, args, SystemTime::now())
     }
 
-    /// Keeps the session that CreateSession gave for a bucket, and makes the identity to sign with.
-    pub fn keep_session(&self, bucket: &str, session: SessionCredentials) -> Identity {
+    /// Keeps the session that CreateSession gave for a bucket and these arguments, and makes the identity to sign with.
+    pub fn keep_session(&self, bucket: &str, args: &ExtraArgs, session: SessionCredentials) -> Identity {
         let identity = session.into_identity();
-        self.sessions.put(bucket, identity.clone(), SystemTime::now());
+        self.sessions.put(bucket, args, identity.clone(), SystemTime::now());
         identity
     }
 
-    /// The store does not take the session any more.
-    pub fn forget_session(&self, bucket: &str) {
-        self.sessions.remove(bucket);
+    /// The store does not take this session any more.
+    pub fn forget_session(&self, used: &Identity) {
+        self.sessions.remove(used);
     }
 
     /// The store said that the bucket is in `region`: templates made from now on are for there. `false` when that was known, so

@@ -1,4 +1,4 @@
-//! Session credentials of S3 Express buckets, by bucket.
+//! Session credentials of S3 Express buckets, by bucket and by what the session says of encryption: requests under it cannot say otherwise.
 //!
 //! Never asks for them: a request for [`Operation::CreateSession`](crate::Operation::CreateSession) is stamped like any other, and its
 //! answer ([`decode::create_session`](crate::decode::create_session)) is put here. Bounded: a session that has ended is dropped when
@@ -8,28 +8,44 @@ use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
+use xfer_core::args::ExtraArgs;
 
-use crate::Identity;
+use crate::{Identity, Operation, routing};
 
 /// A session is not used in its last seconds; a request must still be valid when it arrives.
 const MARGIN: Duration = Duration::from_secs(10);
 
-#[derive(Debug, Default)]
-pub(crate) struct Sessions(Mutex<HashMap<String, Identity>>);
+#[derive(Default)]
+pub(crate) struct Sessions(Mutex<HashMap<For, Identity>>);
+
+/// What a session is for.
+#[derive(PartialEq, Eq, Hash)]
+struct For {
+    bucket: String,
+    /// Those of CreateSession.
+    args: ExtraArgs,
+}
+
+impl For {
+    fn call(bucket: &str, args: &ExtraArgs) -> For {
+        For { bucket: bucket.to_owned(), args: routing::own(Operation::CreateSession, args) }
+    }
+}
 
 impl Sessions {
-    pub(crate) fn get(&self, bucket: &str, now: SystemTime) -> Option<Identity> {
-        self.0.lock().get(bucket).filter(|session| holds(session, now)).cloned()
+    pub(crate) fn get(&self, bucket: &str, args: &ExtraArgs, now: SystemTime) -> Option<Identity> {
+        self.0.lock().get(&For::call(bucket, args)).filter(|session| holds(session, now)).cloned()
     }
 
-    pub(crate) fn put(&self, bucket: &str, session: Identity, now: SystemTime) {
+    pub(crate) fn put(&self, bucket: &str, args: &ExtraArgs, session: Identity, now: SystemTime) {
         let mut sessions = self.0.lock();
         sessions.retain(|_, session| holds(session, now));
-        sessions.insert(bucket.to_owned(), session);
+        sessions.insert(For::call(bucket, args), session);
     }
 
-    pub(crate) fn remove(&self, bucket: &str) {
-        self.0.lock().remove(bucket);
+    /// Only this one: many requests may be told of its end, and meanwhile there may be another.
+    pub(crate) fn remove(&self, session: &Identity) {
+        self.0.lock().retain(|_, kept| !kept.is_same_as(session));
     }
 }
 

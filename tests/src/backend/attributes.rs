@@ -33,12 +33,16 @@ pub struct Attributes {
     pub tagging: Option<String>,
     /// x-amz-acl.
     pub acl: Option<String>,
+    /// The x-amz-grant-.. headers, by what follows: `full-control`, `read`, `read-acp` and `write-acp`.
+    pub grants: BTreeMap<&'static str, String>,
     /// x-amz-website-redirect-location.
     pub website_redirect_location: Option<String>,
     /// x-amz-server-side-encryption.
     pub server_side_encryption: Option<String>,
     /// x-amz-server-side-encryption-aws-kms-key-id.
     pub kms_key_id: Option<String>,
+    /// x-amz-server-side-encryption-context, as sent (base64 of JSON).
+    pub kms_context: Option<String>,
     /// x-amz-server-side-encryption-bucket-key-enabled.
     pub bucket_key_enabled: Option<bool>,
     /// x-amz-object-lock-mode.
@@ -52,6 +56,31 @@ pub struct Attributes {
 }
 
 impl Attributes {
+    /// What S3 refuses to have together.
+    pub(crate) fn check(&self) -> S3Result<()> {
+        if self.acl.is_some() && !self.grants.is_empty() {
+            return Err(s3_error!(InvalidRequest, "Specifying both Canned ACLs and Header Grants is not allowed"));
+        }
+        if self.object_lock_mode.is_some() != self.object_lock_retain_until.is_some() {
+            return Err(s3_error!(
+                InvalidArgument,
+                "x-amz-object-lock-retain-until-date and x-amz-object-lock-mode must both be supplied"
+            ));
+        }
+        if self.customer_key_md5.is_some() && self.server_side_encryption.is_some() {
+            return Err(s3_error!(
+                InvalidArgument,
+                "Server Side Encryption with Customer provided key is incompatible with the encryption method specified"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether the object is to be locked.
+    pub(crate) fn locks(&self) -> bool {
+        self.object_lock_mode.is_some() || self.object_lock_legal_hold.is_some()
+    }
+
     /// How many tags `tagging` holds.
     pub(crate) fn tag_count(&self) -> Option<i32> {
         let count = self.tagging.as_deref()?.split('&').filter(|tag| !tag.is_empty()).count();
@@ -132,9 +161,19 @@ macro_rules! attributes_of {
             storage_class: $input.storage_class.map(|class| class.as_str().to_owned()),
             tagging: $input.tagging,
             acl: $input.acl.map(|acl| acl.as_str().to_owned()),
+            grants: [
+                ("full-control", $input.grant_full_control),
+                ("read", $input.grant_read),
+                ("read-acp", $input.grant_read_acp),
+                ("write-acp", $input.grant_write_acp),
+            ]
+            .into_iter()
+            .filter_map(|(name, grantees)| Some((name, grantees?)))
+            .collect(),
             website_redirect_location: $input.website_redirect_location,
             server_side_encryption: $input.server_side_encryption.map(|kind| kind.as_str().to_owned()),
             kms_key_id: $input.ssekms_key_id,
+            kms_context: $input.ssekms_encryption_context,
             bucket_key_enabled: $input.bucket_key_enabled,
             object_lock_mode: $input.object_lock_mode.map(|mode| mode.as_str().to_owned()),
             object_lock_retain_until: $input.object_lock_retain_until_date,

@@ -1,4 +1,4 @@
-//! The five checksum algorithms of S3: computing, declaring, verifying and combining them.
+//! The checksum algorithms of S3: computing, declaring, verifying and combining them.
 //!
 //! Values are raw big-endian bytes inside and base64 on the wire. A `COMPOSITE` value is the checksum of the parts' checksums
 //! with `-N` behind it; a `FULL_OBJECT` value of a multipart object is combined from the parts' CRCs, without reading the bytes.
@@ -8,9 +8,10 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use crc_fast::CrcAlgorithm;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use s3s::{S3Result, s3_error};
 use sha1::Digest as _;
+use std::hash::Hasher as _;
 
 /// A checksum algorithm that S3 keeps with an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,10 +26,31 @@ pub enum ChecksumAlgorithm {
     Sha1,
     /// SHA-256, 32 bytes.
     Sha256,
+    /// SHA-512, 64 bytes.
+    Sha512,
+    /// XXH64, 8 bytes.
+    XxHash64,
+    /// XXH3 with 64 bits, 8 bytes.
+    XxHash3,
+    /// XXH3 with 128 bits, 16 bytes.
+    XxHash128,
+    /// MD5, 16 bytes.
+    Md5,
 }
 
 impl ChecksumAlgorithm {
-    pub(crate) const ALL: [Self; 5] = [Self::Crc32, Self::Crc32c, Self::Crc64Nvme, Self::Sha1, Self::Sha256];
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Crc32,
+        Self::Crc32c,
+        Self::Crc64Nvme,
+        Self::Sha1,
+        Self::Sha256,
+        Self::Sha512,
+        Self::XxHash64,
+        Self::XxHash3,
+        Self::XxHash128,
+        Self::Md5,
+    ];
 
     /// The name in `x-amz-checksum-algorithm` and in XML.
     #[must_use]
@@ -39,6 +61,11 @@ impl ChecksumAlgorithm {
             Self::Crc64Nvme => "CRC64NVME",
             Self::Sha1 => "SHA1",
             Self::Sha256 => "SHA256",
+            Self::Sha512 => "SHA512",
+            Self::XxHash64 => "XXHASH64",
+            Self::XxHash3 => "XXHASH3",
+            Self::XxHash128 => "XXHASH128",
+            Self::Md5 => "MD5",
         }
     }
 
@@ -51,6 +78,11 @@ impl ChecksumAlgorithm {
             Self::Crc64Nvme => "x-amz-checksum-crc64nvme",
             Self::Sha1 => "x-amz-checksum-sha1",
             Self::Sha256 => "x-amz-checksum-sha256",
+            Self::Sha512 => "x-amz-checksum-sha512",
+            Self::XxHash64 => "x-amz-checksum-xxhash64",
+            Self::XxHash3 => "x-amz-checksum-xxhash3",
+            Self::XxHash128 => "x-amz-checksum-xxhash128",
+            Self::Md5 => "x-amz-checksum-md5",
         }
     }
 
@@ -66,7 +98,7 @@ impl ChecksumAlgorithm {
             Self::Crc32 => Some((CrcAlgorithm::Crc32IsoHdlc, 4)),
             Self::Crc32c => Some((CrcAlgorithm::Crc32Iscsi, 4)),
             Self::Crc64Nvme => Some((CrcAlgorithm::Crc64Nvme, 8)),
-            Self::Sha1 | Self::Sha256 => None,
+            _ => None,
         }
     }
 
@@ -75,7 +107,9 @@ impl ChecksumAlgorithm {
         self.crc().is_some()
     }
 
-    pub(crate) fn of(self, data: &[u8]) -> Vec<u8> {
+    /// The checksum of some bytes, big-endian.
+    #[must_use]
+    pub fn of(self, data: &[u8]) -> Vec<u8> {
         let mut digester = Digester::new(self);
         digester.update(data);
         digester.finish()
@@ -154,6 +188,11 @@ enum State {
     Crc(crc_fast::Digest, usize),
     Sha1(sha1::Sha1),
     Sha256(sha2::Sha256),
+    Sha512(Box<sha2::Sha512>),
+    XxHash64(twox_hash::XxHash64),
+    XxHash3(Box<twox_hash::XxHash3_64>),
+    XxHash128(Box<twox_hash::XxHash3_128>),
+    Md5(md5::Md5),
 }
 
 impl fmt::Debug for Digester {
@@ -164,10 +203,15 @@ impl fmt::Debug for Digester {
 
 impl Digester {
     pub(crate) fn new(algorithm: ChecksumAlgorithm) -> Self {
-        let state = match algorithm.crc() {
-            Some((crc, width)) => State::Crc(crc_fast::Digest::new(crc), width),
-            None if algorithm == ChecksumAlgorithm::Sha1 => State::Sha1(sha1::Sha1::new()),
-            None => State::Sha256(sha2::Sha256::new()),
+        let state = match (algorithm.crc(), algorithm) {
+            (Some((crc, width)), _) => State::Crc(crc_fast::Digest::new(crc), width),
+            (None, ChecksumAlgorithm::Sha1) => State::Sha1(sha1::Sha1::new()),
+            (None, ChecksumAlgorithm::Sha512) => State::Sha512(Box::default()),
+            (None, ChecksumAlgorithm::XxHash64) => State::XxHash64(twox_hash::XxHash64::with_seed(0)),
+            (None, ChecksumAlgorithm::XxHash3) => State::XxHash3(Box::default()),
+            (None, ChecksumAlgorithm::XxHash128) => State::XxHash128(Box::default()),
+            (None, ChecksumAlgorithm::Md5) => State::Md5(md5::Md5::new()),
+            (None, _) => State::Sha256(sha2::Sha256::new()),
         };
         Self { algorithm, state }
     }
@@ -181,6 +225,11 @@ impl Digester {
             State::Crc(digest, _) => digest.update(data),
             State::Sha1(digest) => digest.update(data),
             State::Sha256(digest) => digest.update(data),
+            State::Sha512(digest) => digest.update(data),
+            State::XxHash64(digest) => digest.write(data),
+            State::XxHash3(digest) => digest.write(data),
+            State::XxHash128(digest) => digest.write(data),
+            State::Md5(digest) => digest.update(data),
         }
     }
 
@@ -189,6 +238,11 @@ impl Digester {
             State::Crc(digest, width) => digest.finalize().to_be_bytes()[8 - width..].to_vec(),
             State::Sha1(digest) => digest.finalize().to_vec(),
             State::Sha256(digest) => digest.finalize().to_vec(),
+            State::Sha512(digest) => digest.finalize().to_vec(),
+            State::XxHash64(digest) => digest.finish().to_be_bytes().to_vec(),
+            State::XxHash3(digest) => digest.finish().to_be_bytes().to_vec(),
+            State::XxHash128(digest) => digest.finish_128().to_be_bytes().to_vec(),
+            State::Md5(digest) => digest.finalize().to_vec(),
         }
     }
 }
@@ -262,7 +316,16 @@ pub(crate) fn verify(algorithm: ChecksumAlgorithm, declared: &str, computed: &[u
     Err(s3_error!(BadDigest, "The {} you specified did not match the calculated checksum.", algorithm.name()))
 }
 
-/// Sets the field for `$checksum` in an output (or part) of s3s, which has one field for each algorithm.
+/// Puts a checksum into the headers of an answer.
+pub(crate) fn tell(headers: &mut HeaderMap, algorithm: ChecksumAlgorithm, value: &str) {
+    headers.insert(
+        HeaderName::from_static(algorithm.header()),
+        HeaderValue::from_str(value).expect("base64 is a header's value"),
+    );
+}
+
+/// Sets the field for a checksum in an XML answer of s3s, which has one field for each algorithm that it knows. The newer ones are left
+/// out there: clients get them from headers.
 macro_rules! set_checksum {
     ($output:expr, $algorithm:expr, $value:expr) => {
         match $algorithm {
@@ -271,6 +334,7 @@ macro_rules! set_checksum {
             $crate::backend::checksums::ChecksumAlgorithm::Crc64Nvme => $output.checksum_crc64nvme = Some($value),
             $crate::backend::checksums::ChecksumAlgorithm::Sha1 => $output.checksum_sha1 = Some($value),
             $crate::backend::checksums::ChecksumAlgorithm::Sha256 => $output.checksum_sha256 = Some($value),
+            _ => {}
         }
     };
 }
@@ -288,6 +352,14 @@ mod tests {
             (ChecksumAlgorithm::Crc64Nvme, "rosUhgp5mIg="),
             (ChecksumAlgorithm::Sha1, "98O8HYCOBHMq32eZZczDTKeuNEE="),
             (ChecksumAlgorithm::Sha256, "FeKw08M4keuw8e9gnsQZQgwg4yDOlMZfvIwzEkSOsiU="),
+            (
+                ChecksumAlgorithm::Sha512,
+                "2eZ2LdHI6vbWGzxhkvxAjU1tXxF20MKRabwk5xw/J0rSf81YEbMT1oH35V7ALXPUmclUVba1u1A6z1dPuo/+hQ==",
+            ),
+            (ChecksumAlgorithm::XxHash64, "jLhB20DmroM="),
+            (ChecksumAlgorithm::XxHash3, "ctyxi2ehff8="),
+            (ChecksumAlgorithm::XxHash128, "MxGUd+3l3NXpcWQnaB1YYA=="),
+            (ChecksumAlgorithm::Md5, "JfnnlDI7RTiF9RgfG2JNCw=="),
         ];
         for (algorithm, value) in cases {
             let computed = algorithm.of(b"123456789");

@@ -7,12 +7,14 @@ pub(crate) mod attributes;
 pub(crate) mod checksums;
 pub(crate) mod conditions;
 pub(crate) mod content;
+pub(crate) mod listed;
 pub(crate) mod listing;
 pub(crate) mod multipart;
 pub(crate) mod objects;
 pub(crate) mod receive;
 pub(crate) mod sessions;
 pub(crate) mod store;
+pub(crate) mod versions;
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -28,7 +30,7 @@ use s3s::dto::{
 };
 use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
-use sessions::Sessions;
+use sessions::{Encryption, Sessions};
 use store::Store;
 
 /// The operations, over a shared store.
@@ -59,9 +61,19 @@ impl S3 for Backend {
     }
 
     async fn create_session(&self, req: S3Request<CreateSessionInput>) -> S3Result<S3Response<CreateSessionOutput>> {
-        self.store.with_bucket(&req.input.bucket, |_| Ok(()))?;
-        let credentials = self.sessions.create(self.store.tag());
-        Ok(S3Response::new(CreateSessionOutput { credentials, ..CreateSessionOutput::default() }))
+        let input = req.input;
+        self.store.with_bucket(&input.bucket, |_| Ok(()))?;
+        let encryption = Encryption {
+            kind: input.server_side_encryption.map(|kind| kind.as_str().to_owned()),
+            kms_key_id: input.ssekms_key_id,
+        };
+        let credentials = self.sessions.create(self.store.tag(), &input.bucket, encryption.clone());
+        Ok(S3Response::new(CreateSessionOutput {
+            credentials,
+            server_side_encryption: encryption.kind.map(Into::into),
+            ssekms_key_id: encryption.kms_key_id,
+            ..CreateSessionOutput::default()
+        }))
     }
 
     async fn put_object(&self, req: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {

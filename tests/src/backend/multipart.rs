@@ -19,8 +19,10 @@ use super::attributes::{attributes_of, customer_key, echo_customer_key, echo_enc
 use super::checksums::{self, ChecksumAlgorithm, ChecksumType, StoredChecksum, set_checksum};
 use super::conditions::check_write;
 use super::content::Content;
+use super::listed::ListedChecksums;
 use super::objects::part_checksum;
 use super::receive::{Incoming, receive};
+use super::sessions::is_directory;
 use super::store::{ObjectPart, Store, StoredObject, Upload, UploadedPart, no_such_upload, now};
 
 pub(crate) fn create(
@@ -32,6 +34,7 @@ pub(crate) fn create(
         input.checksum_algorithm.as_ref().map(|name| ChecksumAlgorithm::of_name(name.as_str())).transpose()?;
     let kind = checksum_kind(algorithm, input.checksum_type.as_ref().map(|kind| kind.as_str()))?;
     let attributes = attributes_of!(input);
+    attributes.check()?;
     let id = format!("upload-{}", store.tag());
 
     let mut output = CreateMultipartUploadOutput {
@@ -122,8 +125,9 @@ pub(crate) async fn upload_part(
     let received = receive(store, incoming, Some(algorithm)).await?;
     let mut output =
         UploadPartOutput { e_tag: Some(ETag::Strong(received.etag.clone())), ..UploadPartOutput::default() };
+    let mut told = None;
     if let Some(declared) = received.declared {
-        set_checksum!(output, declared, BASE64.encode(received.checksum(declared)));
+        told = Some((declared, BASE64.encode(received.checksum(declared))));
     }
     echo_encryption!(output, attributes);
     echo_customer_key!(output, attributes);
@@ -138,7 +142,11 @@ pub(crate) async fn upload_part(
         bucket.upload(&input.key, &input.upload_id)?.parts.insert(input.part_number, part);
         Ok(())
     })?;
-    Ok(S3Response::new(output))
+    let mut response = S3Response::new(output);
+    if let Some((algorithm, value)) = told {
+        checksums::tell(&mut response.headers, algorithm, &value);
+    }
+    Ok(response)
 }
 
 /// S3 takes only the algorithm that CreateMultipartUpload named; with none named, only the one it computes anyway.
@@ -162,12 +170,30 @@ pub(crate) fn complete(
     store: &Store,
     request: S3Request<CompleteMultipartUploadInput>,
 ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
-    let S3Request { input, headers, .. } = request;
+    let S3Request { input, headers, extensions, .. } = request;
+    let newer = extensions.get::<ListedChecksums>().cloned().unwrap_or_default();
+    let key_md5 = customer_key(
+        input.sse_customer_algorithm.as_deref(),
+        input.sse_customer_key.as_deref(),
+        input.sse_customer_key_md5.as_deref(),
+    )?;
+    let tag = store.tag();
     let listed = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
     let declared = checksums::declared(&headers)?;
     store.with_bucket(&input.bucket, |bucket| {
         let upload = bucket.upload(&input.key, &input.upload_id)?;
-        let parts = chosen_parts(upload, &listed, store.min_part_size)?;
+        // The key is asked for where checksums are to be kept, and must be the right one wherever it is sent.
+        let has_key = upload.attributes.customer_key_md5.is_some();
+        if (key_md5.is_some() || (has_key && upload.algorithm.is_some()))
+            && key_md5 != upload.attributes.customer_key_md5
+        {
+            return Err(s3_error!(
+                InvalidRequest,
+                "The multipart upload was created with a customer key: the complete request must include the same one."
+            ));
+        }
+        let list = List { parts: &listed, newer: &newer, consecutive: is_directory(&input.bucket) };
+        let parts = chosen_parts(upload, &list, store.min_part_size)?;
         let content = Content::concatenate(parts.iter().map(|(_, part)| &part.content));
         check_size(input.mpu_object_size, content.len())?;
         let checksum = object_checksum(upload, &parts);
@@ -196,9 +222,13 @@ pub(crate) fn complete(
                     checksum: part_checksum(upload.algorithm, &part.checksum),
                 })
                 .collect(),
+            version_id: None,
         };
         let current = bucket.objects.get(&input.key).map(Arc::as_ref);
         check_write(current, input.if_match.as_ref(), input.if_none_match.as_ref())?;
+
+        bucket.uploads.remove(&input.upload_id);
+        let object = bucket.keep(&input.key, object, tag);
 
         let mut output = CompleteMultipartUploadOutput {
             bucket: Some(input.bucket.clone()),
@@ -206,23 +236,51 @@ pub(crate) fn complete(
             location: Some(format!("/{}/{}", input.bucket, input.key)),
             e_tag: Some(ETag::Strong(etag)),
             checksum_type: Some(checksum.kind.name().to_owned().into()),
+            version_id: object.version_id.clone(),
             ..CompleteMultipartUploadOutput::default()
         };
         set_checksum!(output, checksum.algorithm, checksum.value);
         echo_encryption!(output, object.attributes);
-        bucket.uploads.remove(&input.upload_id);
-        bucket.objects.insert(input.key.clone(), Arc::new(object));
         Ok(S3Response::new(output))
     })
 }
 
+/// The parts that a CompleteMultipartUpload lists.
+struct List<'a> {
+    parts: &'a [CompletedPart],
+    newer: &'a ListedChecksums,
+    /// Whether part numbers must have no gaps, as in directory buckets.
+    consecutive: bool,
+}
+
+impl List<'_> {
+    fn checksum<'b>(&'b self, part: &'b CompletedPart, algorithm: ChecksumAlgorithm) -> Option<&'b str> {
+        match algorithm {
+            ChecksumAlgorithm::Crc32 => part.checksum_crc32.as_deref(),
+            ChecksumAlgorithm::Crc32c => part.checksum_crc32c.as_deref(),
+            ChecksumAlgorithm::Crc64Nvme => part.checksum_crc64nvme.as_deref(),
+            ChecksumAlgorithm::Sha1 => part.checksum_sha1.as_deref(),
+            ChecksumAlgorithm::Sha256 => part.checksum_sha256.as_deref(),
+            newer => self.newer.of(part.part_number?, newer),
+        }
+    }
+
+    /// Every checksum the list gives for a part must be the stored one; one in another algorithm cannot be.
+    fn checksums_match(&self, upload: &Upload, part: &CompletedPart, stored: &UploadedPart) -> bool {
+        ChecksumAlgorithm::ALL.into_iter().all(|algorithm| match self.checksum(part, algorithm) {
+            None => true,
+            Some(value) => algorithm == upload.part_algorithm() && value == BASE64.encode(&stored.checksum),
+        })
+    }
+}
+
 /// Checks the list of parts against what was uploaded and returns the parts in order.
-fn chosen_parts(upload: &Upload, listed: &[CompletedPart], min_size: u64) -> S3Result<Vec<(i32, UploadedPart)>> {
-    if listed.is_empty() {
+fn chosen_parts(upload: &Upload, list: &List<'_>, min_size: u64) -> S3Result<Vec<(i32, UploadedPart)>> {
+    if list.parts.is_empty() {
         return Err(s3_error!(MalformedXML, "The XML you provided was not well-formed or did not validate."));
     }
-    let mut chosen: Vec<(i32, UploadedPart)> = Vec::with_capacity(listed.len());
-    for part in listed {
+    let mut chosen: Vec<(i32, UploadedPart)> = Vec::with_capacity(list.parts.len());
+    for part in list.parts {
         let number = part.part_number.unwrap_or(0);
         if chosen.last().is_some_and(|(last, _)| *last >= number) {
             return Err(s3_error!(
@@ -230,9 +288,15 @@ fn chosen_parts(upload: &Upload, listed: &[CompletedPart], min_size: u64) -> S3R
                 "The list of parts was not in ascending order. Parts must be ordered by part number."
             ));
         }
+        if list.consecutive && number as usize != chosen.len() + 1 {
+            return Err(s3_error!(
+                InvalidPart,
+                "The part numbers of an upload to a directory bucket must be consecutive."
+            ));
+        }
         let stored = upload.parts.get(&number).filter(|stored| {
             part.e_tag.as_ref().is_some_and(|etag| etag.value() == stored.etag)
-                && listed_checksum_matches(upload, part, stored)
+                && list.checksums_match(upload, part, stored)
         });
         let Some(stored) = stored else {
             return Err(s3_error!(
@@ -241,7 +305,7 @@ fn chosen_parts(upload: &Upload, listed: &[CompletedPart], min_size: u64) -> S3R
                  entity tag may not match the part's entity tag."
             ));
         };
-        if upload.kind == ChecksumType::Composite && listed_checksum(part, upload.part_algorithm()).is_none() {
+        if upload.kind == ChecksumType::Composite && list.checksum(part, upload.part_algorithm()).is_none() {
             return Err(s3_error!(
                 InvalidRequest,
                 "The upload was created using a {} checksum. The complete request must include the checksum for each part. It was \
@@ -255,24 +319,6 @@ fn chosen_parts(upload: &Upload, listed: &[CompletedPart], min_size: u64) -> S3R
         return Err(s3_error!(EntityTooSmall, "Your proposed upload is smaller than the minimum allowed size"));
     }
     Ok(chosen)
-}
-
-fn listed_checksum(part: &CompletedPart, algorithm: ChecksumAlgorithm) -> Option<&str> {
-    match algorithm {
-        ChecksumAlgorithm::Crc32 => part.checksum_crc32.as_deref(),
-        ChecksumAlgorithm::Crc32c => part.checksum_crc32c.as_deref(),
-        ChecksumAlgorithm::Crc64Nvme => part.checksum_crc64nvme.as_deref(),
-        ChecksumAlgorithm::Sha1 => part.checksum_sha1.as_deref(),
-        ChecksumAlgorithm::Sha256 => part.checksum_sha256.as_deref(),
-    }
-}
-
-/// Every checksum the list gives for a part must be the stored one; one in another algorithm cannot be.
-fn listed_checksum_matches(upload: &Upload, part: &CompletedPart, stored: &UploadedPart) -> bool {
-    ChecksumAlgorithm::ALL.into_iter().all(|algorithm| match listed_checksum(part, algorithm) {
-        None => true,
-        Some(value) => algorithm == upload.part_algorithm() && value == BASE64.encode(&stored.checksum),
-    })
 }
 
 fn check_size(declared: Option<i64>, computed: u64) -> S3Result<()> {

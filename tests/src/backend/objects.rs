@@ -14,7 +14,7 @@ use s3s::dto::{
 use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
 
 use super::attributes::{attributes_of, customer_key, echo_customer_key, echo_encryption};
-use super::checksums::{self, ChecksumAlgorithm, ChecksumType, StoredChecksum, set_checksum};
+use super::checksums::{self, ChecksumAlgorithm, ChecksumType, StoredChecksum};
 use super::conditions::{ReadConditions, check_write, matches, precondition_failed};
 use super::custom_error;
 use super::receive::{Incoming, receive};
@@ -34,30 +34,43 @@ pub(crate) async fn put(store: &Store, request: S3Request<PutObjectInput>) -> S3
     let asked = checksums::declared(&headers)?.is_none().then_some(ChecksumAlgorithm::Crc64Nvme);
     let received = receive(store, incoming, asked).await?;
     let attributes = attributes_of!(input);
+    attributes.check()?;
+    if attributes.locks() && received.declared.is_none() && input.content_md5.is_none() {
+        return Err(s3_error!(
+            InvalidRequest,
+            "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters"
+        ));
+    }
 
     let algorithm = received.declared.unwrap_or(ChecksumAlgorithm::Crc64Nvme);
     let checksum = StoredChecksum::full(algorithm, received.checksum(algorithm));
-    let object = Arc::new(StoredObject {
+    let object = StoredObject {
         etag: received.etag.clone(),
         content: received.content,
         last_modified: now(),
         attributes,
         checksum: Some(checksum.clone()),
         parts: Vec::new(),
-    });
-    store.with_bucket(&input.bucket, |bucket| {
+        version_id: None,
+    };
+    let tag = store.tag();
+    let object = store.with_bucket(&input.bucket, |bucket| {
         let current = bucket.objects.get(&input.key).map(Arc::as_ref);
         check_write(current, input.if_match.as_ref(), input.if_none_match.as_ref())?;
-        bucket.objects.insert(input.key.clone(), object.clone());
-        Ok(())
+        Ok(bucket.keep(&input.key, object, tag))
     })?;
 
-    let mut output = PutObjectOutput { e_tag: Some(ETag::Strong(received.etag)), ..PutObjectOutput::default() };
-    set_checksum!(output, checksum.algorithm, checksum.value);
+    let mut output = PutObjectOutput {
+        e_tag: Some(ETag::Strong(received.etag)),
+        version_id: object.version_id.clone(),
+        ..PutObjectOutput::default()
+    };
     output.checksum_type = Some(checksum.kind.name().to_owned().into());
     echo_encryption!(output, object.attributes);
     echo_customer_key!(output, object.attributes);
-    Ok(S3Response::new(output))
+    let mut response = S3Response::new(output);
+    checksums::tell(&mut response.headers, checksum.algorithm, &checksum.value);
+    Ok(response)
 }
 
 /// Which bytes of an object an answer holds.
@@ -69,6 +82,20 @@ struct Selection {
     parts_count: Option<i32>,
     /// The checksum that covers exactly these bytes, if one is kept.
     checksum: Option<StoredChecksum>,
+}
+
+impl Selection {
+    /// S3 tells checksums to those who ask for them.
+    fn hide_unless(&mut self, asked: bool) {
+        self.checksum = self.checksum.take().filter(|_| asked);
+    }
+
+    fn with_checksum<T>(&self, mut response: S3Response<T>) -> S3Response<T> {
+        if let Some(checksum) = &self.checksum {
+            checksums::tell(&mut response.headers, checksum.algorithm, &checksum.value);
+        }
+        response
+    }
 }
 
 fn select(object: &StoredObject, range: Option<Range>, part_number: Option<i32>) -> S3Result<Selection> {
@@ -127,10 +154,8 @@ macro_rules! find_for_read {
             $input.sse_customer_key.as_deref(),
             $input.sse_customer_key_md5.as_deref(),
         )?;
-        if $input.version_id.as_deref().is_some_and(|version| version != "null") {
-            return Err(s3_error!(NoSuchVersion, "The specified version does not exist."));
-        }
-        let object = $store.with_bucket(&$input.bucket, |bucket| bucket.object(&$input.key))?;
+        let object =
+            $store.with_bucket(&$input.bucket, |bucket| bucket.object(&$input.key, $input.version_id.as_deref()))?;
         object.attributes.check_customer_key(key_md5.as_deref())?;
         let conditions = ReadConditions {
             if_match: $input.if_match,
@@ -146,7 +171,7 @@ macro_rules! find_for_read {
 
 /// Fills what GET and HEAD answers have in common.
 macro_rules! describe {
-    ($output:expr, $object:expr, $selection:expr, $checksum_mode:expr) => {
+    ($output:expr, $object:expr, $selection:expr) => {
         let attributes = &$object.attributes;
         $output.accept_ranges = Some("bytes".to_owned());
         $output.cache_control = attributes.cache_control.clone();
@@ -154,7 +179,7 @@ macro_rules! describe {
         $output.content_encoding = attributes.content_encoding.clone();
         $output.content_language = attributes.content_language.clone();
         $output.content_length = Some(($selection.end - $selection.start) as i64);
-        $output.content_range = $selection.content_range;
+        $output.content_range = $selection.content_range.clone();
         $output.content_type =
             Some(attributes.content_type.clone().unwrap_or_else(|| "binary/octet-stream".to_owned()));
         $output.e_tag = Some(ETag::Strong($object.etag_value().to_owned()));
@@ -166,52 +191,55 @@ macro_rules! describe {
         $output.object_lock_retain_until_date = attributes.object_lock_retain_until.clone();
         $output.parts_count = $selection.parts_count;
         $output.storage_class = attributes.storage_class.clone().filter(|class| class != "STANDARD").map(Into::into);
+        $output.version_id = $object.version_id.clone();
         $output.website_redirect_location = attributes.website_redirect_location.clone();
         echo_encryption!($output, attributes);
         echo_customer_key!($output, attributes);
-        if let Some(checksum) =
-            $selection.checksum.filter(|_| $checksum_mode.is_some_and(|mode| mode.as_str() == "ENABLED"))
-        {
-            $output.checksum_type = Some(checksum.kind.name().to_owned().into());
-            set_checksum!($output, checksum.algorithm, checksum.value);
-        }
+        $output.checksum_type = $selection.checksum.as_ref().map(|checksum| checksum.kind.name().to_owned().into());
     };
 }
 
 pub(crate) fn get(store: &Store, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
     let input = request.input;
-    let (object, selection) = find_for_read!(store, input);
+    let (object, mut selection) = find_for_read!(store, input);
+    selection.hide_unless(input.checksum_mode.is_some_and(|mode| mode.as_str() == "ENABLED"));
     let body = object.content.range(selection.start, selection.end);
     let mut output = GetObjectOutput { body: Some(StreamingBlob::new(body)), ..GetObjectOutput::default() };
-    describe!(output, object, selection, input.checksum_mode);
+    describe!(output, object, selection);
     output.tag_count = object.attributes.tag_count();
-    Ok(S3Response::new(output))
+    Ok(selection.with_checksum(S3Response::new(output)))
 }
 
 pub(crate) fn head(store: &Store, request: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
     let input = request.input;
-    let (object, selection) = find_for_read!(store, input);
+    let (object, mut selection) = find_for_read!(store, input);
+    selection.hide_unless(input.checksum_mode.is_some_and(|mode| mode.as_str() == "ENABLED"));
     let mut output = HeadObjectOutput::default();
-    describe!(output, object, selection, input.checksum_mode);
-    Ok(S3Response::new(output))
+    describe!(output, object, selection);
+    Ok(selection.with_checksum(S3Response::new(output)))
 }
 
 pub(crate) fn delete(store: &Store, request: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
     let input = request.input;
-    store.with_bucket(&input.bucket, |bucket| {
-        let Some(object) = bucket.objects.get(&input.key) else {
-            return match input.if_match {
-                Some(_) => Err(s3_error!(NoSuchKey, "The specified key does not exist.")),
-                None => Ok(()),
-            };
-        };
-        if input.if_match.is_some_and(|condition| !matches(&condition, object.etag_value())) {
-            return Err(precondition_failed("If-Match"));
+    if input.version_id.is_some() && store.mfa.is_some() && input.mfa != store.mfa {
+        return Err(s3_error!(AccessDenied, "Mfa Authentication must be used for this request"));
+    }
+    let tag = store.tag();
+    let deleted = store.with_bucket(&input.bucket, |bucket| {
+        match (bucket.objects.get(&input.key), &input.if_match) {
+            (None, Some(_)) => return Err(s3_error!(NoSuchKey, "The specified key does not exist.")),
+            (Some(object), Some(condition)) if !matches(condition, object.etag_value()) => {
+                return Err(precondition_failed("If-Match"));
+            }
+            _ => {}
         }
-        bucket.objects.remove(&input.key);
-        Ok(())
+        bucket.delete(&input.key, input.version_id.as_deref(), tag)
     })?;
-    Ok(S3Response::new(DeleteObjectOutput::default()))
+    Ok(S3Response::new(DeleteObjectOutput {
+        delete_marker: deleted.marker.then_some(true),
+        version_id: deleted.version_id,
+        ..DeleteObjectOutput::default()
+    }))
 }
 
 pub(crate) fn delete_many(
@@ -230,9 +258,10 @@ pub(crate) fn delete_many(
     }
     let quiet = input.delete.quiet.unwrap_or(false);
     let (mut deleted, mut errors) = (Vec::new(), Vec::new());
+    let tag = store.tag();
     store.with_bucket(&input.bucket, |bucket| {
         for object in input.delete.objects {
-            match delete_one(bucket, &object) {
+            match delete_one(bucket, &object, format!("{tag}-{}", deleted.len())) {
                 Ok(()) => deleted.push(DeletedObject { key: Some(object.key), ..DeletedObject::default() }),
                 Err(error) => errors.push(Error {
                     code: Some(error.code().as_str().to_owned()),
@@ -251,15 +280,14 @@ pub(crate) fn delete_many(
     }))
 }
 
-fn delete_one(bucket: &mut Bucket, object: &ObjectIdentifier) -> Result<(), S3Error> {
+fn delete_one(bucket: &mut Bucket, object: &ObjectIdentifier, tag: String) -> Result<(), S3Error> {
     let Some(current) = bucket.objects.get(&object.key) else {
         return Ok(());
     };
     if object.e_tag.as_ref().is_some_and(|etag| etag.value() != "*" && etag.value() != current.etag_value()) {
         return Err(precondition_failed("ETag"));
     }
-    bucket.objects.remove(&object.key);
-    Ok(())
+    bucket.delete(&object.key, object.version_id.as_deref(), tag).map(drop)
 }
 
 fn has_integrity(headers: &HeaderMap) -> bool {

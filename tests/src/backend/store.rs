@@ -16,6 +16,7 @@ use s3s::{S3Result, s3_error};
 use super::attributes::Attributes;
 use super::checksums::{ChecksumAlgorithm, ChecksumType, StoredChecksum};
 use super::content::{Content, Storage};
+use super::versions::Versions;
 
 /// An object as the server holds it; what is returned stays as it is when the key is overwritten or deleted.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct StoredObject {
     pub(crate) checksum: Option<StoredChecksum>,
     /// The parts of a multipart object; empty for an object put in one request.
     pub(crate) parts: Vec<ObjectPart>,
+    /// Its version, where the server keeps versions.
+    pub(crate) version_id: Option<String>,
 }
 
 /// One part of a completed multipart object.
@@ -96,6 +99,12 @@ impl StoredObject {
         self.checksum.as_ref()
     }
 
+    /// Its version, where the server keeps versions.
+    #[must_use]
+    pub fn version_id(&self) -> Option<&str> {
+        self.version_id.as_deref()
+    }
+
     /// The parts' sizes in bytes; empty when it was not uploaded in parts.
     #[must_use]
     pub fn part_sizes(&self) -> Vec<u64> {
@@ -135,13 +144,11 @@ pub(crate) struct UploadedPart {
 pub(crate) struct Bucket {
     pub(crate) objects: BTreeMap<String, Arc<StoredObject>>,
     pub(crate) uploads: BTreeMap<String, Upload>,
+    /// Where versions are kept.
+    pub(crate) versions: Option<Versions>,
 }
 
 impl Bucket {
-    pub(crate) fn object(&self, key: &str) -> S3Result<Arc<StoredObject>> {
-        self.objects.get(key).cloned().ok_or_else(|| s3_error!(NoSuchKey, "The specified key does not exist."))
-    }
-
     /// The open upload with this id, which must be for this key.
     pub(crate) fn upload(&mut self, key: &str, id: &str) -> S3Result<&mut Upload> {
         self.uploads.get_mut(id).filter(|upload| upload.key == key).ok_or_else(no_such_upload)
@@ -162,13 +169,25 @@ pub(crate) struct Store {
     pub(crate) storage: Storage,
     pub(crate) fast_etags: bool,
     pub(crate) min_part_size: u64,
+    /// Whether new buckets keep versions.
+    pub(crate) versioned: bool,
+    /// The device that deletes of versions must name.
+    pub(crate) mfa: Option<String>,
     buckets: Mutex<BTreeMap<String, Bucket>>,
     next_tag: AtomicU64,
 }
 
 impl Store {
     pub(crate) fn new(storage: Storage, fast_etags: bool, min_part_size: u64) -> Self {
-        Self { storage, fast_etags, min_part_size, buckets: Mutex::default(), next_tag: AtomicU64::new(1) }
+        Self {
+            storage,
+            fast_etags,
+            min_part_size,
+            versioned: false,
+            mfa: None,
+            buckets: Mutex::default(),
+            next_tag: AtomicU64::new(1),
+        }
     }
 
     pub(crate) fn buckets(&self) -> MutexGuard<'_, BTreeMap<String, Bucket>> {
@@ -187,7 +206,8 @@ impl Store {
     pub(crate) fn create_bucket(&self, name: &str) -> bool {
         let mut buckets = self.buckets();
         let is_new = !buckets.contains_key(name);
-        buckets.entry(name.to_owned()).or_default();
+        let versions = self.versioned.then(Versions::default);
+        buckets.entry(name.to_owned()).or_insert_with(|| Bucket { versions, ..Bucket::default() });
         is_new
     }
 
@@ -198,18 +218,17 @@ impl Store {
         let internal = |error| s3_error!(error, InternalError, "storage failed");
         let mut writer = self.storage.writer().map_err(internal)?;
         writer.write(data).map_err(internal)?;
-        let object = Arc::new(StoredObject {
+        let object = StoredObject {
             content: writer.finish(),
             etag,
             last_modified: now(),
             attributes: Attributes::default(),
             checksum: Some(checksum),
             parts: Vec::new(),
-        });
-        self.with_bucket(bucket, |bucket| {
-            bucket.objects.insert(key.to_owned(), object.clone());
-            Ok(object)
-        })
+            version_id: None,
+        };
+        let tag = self.tag();
+        self.with_bucket(bucket, |bucket| Ok(bucket.keep(key, object, tag)))
     }
 
     /// A tag no other request of this server gets: 32 hexadecimal digits, like an MD5.

@@ -5,7 +5,7 @@ fn request(method: &str, target: &str, headers: &[(&str, &str)]) -> RequestInfo 
     for (name, value) in headers {
         builder = builder.header(*name, *value);
     }
-    RequestInfo::of(&builder.body(()).unwrap().into_parts().0, None)
+    RequestInfo::of(&builder.body(()).unwrap().into_parts().0, &crate::server::Hosts::default())
 }
 
 fn strikes(table: &FaultTable, info: &RequestInfo) -> bool {

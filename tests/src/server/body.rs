@@ -44,6 +44,17 @@ impl RequestBody {
         self.shared.inner.lock().touched
     }
 
+    /// Reads all of it.
+    pub(crate) async fn collect(mut self) -> Result<Vec<u8>, StdError> {
+        let mut whole = Vec::new();
+        while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut self).poll_frame(cx)).await {
+            if let Ok(data) = frame?.into_data() {
+                whole.extend_from_slice(&data);
+            }
+        }
+        Ok(whole)
+    }
+
     /// Reads and drops what is left.
     pub(crate) async fn drain(mut self) {
         std::future::poll_fn(|cx| {

@@ -17,7 +17,7 @@ use crate::backend::store::StoredObject;
 use crate::faults::{Fault, FaultRule};
 use crate::stats::{RequestRecord, Stats};
 
-use super::{BUCKET, REGION, Shared, TestServerBuilder, nanos};
+use super::{BUCKET, OWNER, REGION, Shared, TestServerBuilder, nanos};
 
 /// A running server; see the [crate documentation](crate) for an example. Stops when dropped.
 pub struct TestServer {
@@ -145,7 +145,11 @@ impl ServerHandle {
 
     /// Removes an object without a request; false if there is none.
     pub fn remove_object(&self, bucket: &str, key: &str) -> bool {
-        self.shared.store.buckets().get_mut(bucket).is_some_and(|bucket| bucket.objects.remove(key).is_some())
+        let tag = self.shared.store.tag();
+        self.shared.store.buckets().get_mut(bucket).is_some_and(|bucket| {
+            let there = bucket.objects.contains_key(key);
+            bucket.delete(key, None, tag).is_ok() && there
+        })
     }
 
     /// The object now under a key.
@@ -217,6 +221,17 @@ impl ServerHandle {
     /// Closes every connection that is open now, idle or not.
     pub fn close_connections(&self) {
         self.shared.generation.send_modify(|generation| *generation += 1);
+    }
+
+    /// The account that owns all buckets, 12 digits.
+    #[must_use]
+    pub fn owner(&self) -> &'static str {
+        OWNER
+    }
+
+    /// How long new S3 Express sessions last; five minutes if not set, as in S3.
+    pub fn set_session_lifetime(&self, lifetime: Duration) {
+        self.shared.service.sessions.set_lifetime(lifetime);
     }
 
     /// Ends all S3 Express sessions.

@@ -5,10 +5,13 @@
 //! and every connection and joins the thread.
 
 mod body;
+mod express;
 mod handle;
+mod hosts;
 mod io;
 mod resign;
 mod service;
+mod signature;
 mod tls;
 
 use std::net::SocketAddr;
@@ -20,7 +23,6 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use s3s::host::SingleDomain;
 use s3s::service::S3ServiceBuilder;
 use s3s::validation::NameValidation;
 use tokio::net::{TcpListener, TcpStream};
@@ -35,15 +37,18 @@ use crate::faults::FaultTable;
 use crate::stats::Recorder;
 
 pub use handle::{ServerHandle, TestServer};
+pub(crate) use hosts::Hosts;
 
 use io::{Control, ServerIo};
-use service::{Gatekeeper, Keys, Service};
+use service::{Doorkeeper, Gatekeeper, Keys, Service};
 use tls::Tls;
 
 /// The region of all servers.
 const REGION: &str = "us-east-1";
 /// The bucket that each server starts with.
 const BUCKET: &str = "bucket";
+/// The account that owns all buckets.
+const OWNER: &str = "111122223333";
 /// S3's smallest part but for the last.
 const MIN_PART_SIZE: u64 = 5 * 1024 * 1024;
 /// How long a TLS handshake may take.
@@ -64,7 +69,10 @@ pub struct TestServerBuilder {
     fast_etags: bool,
     min_part_size: u64,
     tls: bool,
-    domain: Option<String>,
+    hosts: Hosts,
+    versioned: bool,
+    requester_pays: bool,
+    mfa: Option<String>,
     latency: Duration,
     bandwidth: Option<u64>,
     threads: usize,
@@ -83,7 +91,10 @@ impl TestServerBuilder {
             fast_etags: false,
             min_part_size: MIN_PART_SIZE,
             tls: false,
-            domain: None,
+            hosts: Hosts::default(),
+            versioned: false,
+            requester_pays: false,
+            mfa: None,
             latency: Duration::ZERO,
             bandwidth: None,
             threads: 2,
@@ -128,10 +139,34 @@ impl TestServerBuilder {
         self
     }
 
-    /// Takes `bucket.<domain>` in the Host header as a bucket name; `domain` without a port. Path style still works at the
-    /// server's address.
+    /// Takes `bucket.<domain>` in the Host header as a bucket name; `domain` without a port, which may be any. Path style still works at
+    /// the server's address. Can be called for several domains.
     pub fn virtual_host_domain(mut self, domain: impl Into<String>) -> Self {
-        self.domain = Some(domain.into());
+        self.hosts.add_domain(domain.into());
+        self
+    }
+
+    /// Takes this host, whatever the port, for a bucket, as the host of an access point is.
+    pub fn access_point(mut self, host: impl Into<String>, bucket: impl Into<String>) -> Self {
+        self.hosts.add_access_point(host.into(), bucket.into());
+        self
+    }
+
+    /// Keeps all versions of each object, and delete markers.
+    pub fn versioning(mut self) -> Self {
+        self.versioned = true;
+        self
+    }
+
+    /// Refuses requests whose sender does not say that he pays (`x-amz-request-payer: requester`).
+    pub fn requester_pays(mut self) -> Self {
+        self.requester_pays = true;
+        self
+    }
+
+    /// Refuses deletes of versions that do not name this device and code (`x-amz-mfa`).
+    pub fn mfa_delete(mut self, serial_and_code: impl Into<String>) -> Self {
+        self.mfa = Some(serial_and_code.into());
         self
     }
 
@@ -162,26 +197,25 @@ impl TestServerBuilder {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port on 127.0.0.1");
         listener.set_nonblocking(true).expect("a non-blocking listener");
         let address = listener.local_addr().expect("a bound address");
-        let tls =
-            self.tls.then(|| Tls::new(self.domain.iter().flat_map(|domain| [domain.clone(), format!("*.{domain}")])));
+        let tls = self.tls.then(|| Tls::new(self.hosts.names()));
 
         let storage = self.storage_dir.as_deref().map_or(Storage::Memory, Storage::directory);
-        let store = Arc::new(Store::new(storage, self.fast_etags, self.min_part_size));
+        let mut store = Store::new(storage, self.fast_etags, self.min_part_size);
+        store.versioned = self.versioned;
+        store.mfa = self.mfa;
+        let store = Arc::new(store);
         store.create_bucket(BUCKET);
         let sessions = Arc::new(Sessions::default());
         let backend = Backend { store: store.clone(), sessions: sessions.clone(), region: REGION };
         let mut builder = S3ServiceBuilder::new(backend);
         builder.set_auth(Gatekeeper(self.keys.clone()));
-        builder.set_access(Gatekeeper(self.keys.clone()));
+        builder.set_access(Doorkeeper { requester_pays: self.requester_pays });
         builder.set_validation(AnyBucketName);
-        let domain = self.domain.map(|domain| format!("{domain}:{}", address.port()));
-        if let Some(domain) = &domain {
-            builder.set_host(SingleDomain::new(domain).expect("a valid domain"));
-        }
+        builder.set_host(self.hosts.clone());
         let service = Arc::new(Service {
             s3: builder.build(),
             keys: self.keys,
-            domain,
+            hosts: self.hosts,
             recorder: Arc::new(Recorder::default()),
             faults: Arc::new(FaultTable::default()),
             sessions,

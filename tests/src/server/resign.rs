@@ -1,7 +1,7 @@
 //! Signs a request anew with the server's own key, for requests whose signature is not to be checked.
 //!
-//! `s3s` decodes aws-chunked bodies and trailers only behind a valid signature of service `s3`. With checks off, and for
-//! S3 Express sessions (service `s3express`), the server therefore puts its own signature in place of the client's.
+//! `s3s` decodes aws-chunked bodies and trailers only behind a valid SigV4 signature of service `s3`. With checks off, and behind
+//! signatures of other kinds that were checked already, the server therefore puts its own signature in place of the client's.
 
 use std::time::SystemTime;
 
@@ -87,13 +87,4 @@ fn strip_presigned_query(parts: &mut Parts) {
     if let Ok(uri) = target.parse() {
         parts.uri = uri;
     }
-}
-
-/// The access key of a SigV4 Authorization header for service `s3express`.
-pub(crate) fn express_access_key(parts: &Parts) -> Option<String> {
-    let authorization = parts.headers.get(AUTHORIZATION)?.to_str().ok()?;
-    let scope = authorization.split("Credential=").nth(1)?.split(',').next()?;
-    let mut scope = scope.split('/');
-    let access_key = scope.next()?;
-    (scope.nth(2)? == "s3express").then(|| access_key.to_owned())
 }

@@ -17,14 +17,19 @@ use s3s::auth::{S3Auth, SecretKey};
 use s3s::service::S3Service;
 use s3s::{Body, S3Result, StdError, s3_error};
 
-use crate::backend::sessions::Sessions;
+use crate::backend::listed::ListedChecksums;
+use crate::backend::sessions::{Sessions, is_directory};
 use crate::faults::{Action, FaultTable};
 use crate::request::{Op, RequestInfo};
 use crate::stats::{Recorder, RequestGuard};
 
+use super::OWNER;
 use super::body::{AnswerBody, BodyFault, RequestBody, drain_within};
+use super::express::{self, Visit};
+use super::hosts::Hosts;
 use super::io::Control;
-use super::resign::{express_access_key, resign};
+use super::resign::resign;
+use super::signature::Claim;
 
 /// How long an early answer waits for the client to finish its body.
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);
@@ -43,7 +48,7 @@ pub(crate) struct Keys {
 pub(crate) struct Service {
     pub(crate) s3: S3Service,
     pub(crate) keys: Keys,
-    pub(crate) domain: Option<String>,
+    pub(crate) hosts: Hosts,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) faults: Arc<FaultTable>,
     pub(crate) sessions: Arc<Sessions>,
@@ -51,7 +56,7 @@ pub(crate) struct Service {
     pub(crate) latency: AtomicU64,
 }
 
-/// Told by [`Gatekeeper`] that a request's signature was right.
+/// Told by [`Doorkeeper`] that a request's signature was right.
 #[derive(Clone, Debug, Default)]
 struct Admitted(Arc<AtomicBool>);
 
@@ -62,6 +67,17 @@ struct Changes {
     body: Option<Action>,
 }
 
+impl Changes {
+    fn apply(&self, headers: &mut HeaderMap) {
+        for (name, value) in &self.headers {
+            match value {
+                Some(value) => headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value)),
+                None => headers.remove(*name),
+            };
+        }
+    }
+}
+
 impl Service {
     /// Answers one request; an error closes its connection.
     pub(crate) async fn answer(
@@ -69,11 +85,12 @@ impl Service {
         control: Arc<Control>,
         request: Request<Incoming>,
     ) -> Result<Response<AnswerBody>, StdError> {
-        let (parts, incoming) = request.into_parts();
-        let info = RequestInfo::of(&parts, self.domain.as_deref());
+        let (mut parts, incoming) = request.into_parts();
+        to_origin_form(&mut parts);
+        let info = RequestInfo::of(&parts, &self.hosts);
         let plan = self.faults.plan(&info);
         let expects_continue = info.headers.contains_key("expect");
-        let op = info.op;
+        let (op, bucket) = (info.op, info.bucket.clone());
         let guard = self.recorder.request(control.id, info);
         let body = RequestBody::new(incoming, self.recorder.clone());
         let mut changes = Changes::default();
@@ -86,7 +103,9 @@ impl Service {
                 Action::RemoveHeader(name) => changes.headers.push((name, None)),
                 Action::Status(status, code) => {
                     drain_within(body, DRAIN_LIMIT).await;
-                    return Ok(canned(status, code, BodyFault::None, control, guard));
+                    let mut response = canned(status, code, BodyFault::None, control, guard);
+                    changes.apply(response.headers_mut());
+                    return Ok(response);
                 }
                 Action::OkWithError(code) => {
                     drain_within(body, DRAIN_LIMIT).await;
@@ -95,6 +114,11 @@ impl Service {
                 Action::DropTrailerSupport => {
                     drain_within(body, DRAIN_LIMIT).await;
                     return Ok(canned(400, "InvalidRequest", BodyFault::None, control, guard));
+                }
+                Action::DropChecksumSupport => {
+                    drain_within(body, DRAIN_LIMIT).await;
+                    let message = "No checksum is supported here.";
+                    return Ok(canned_with(400, "InvalidRequest", message, BodyFault::None, control, guard));
                 }
                 Action::StatusBeforeBody(status, code) => {
                     let mut response = canned(status, code, BodyFault::None, control, guard);
@@ -119,7 +143,7 @@ impl Service {
             }
         }
         let admitted = Admitted::default();
-        let response = self.carry_out(op, parts, body.clone(), admitted.clone()).await?;
+        let response = self.carry_out(op, bucket.as_deref(), parts, body.clone(), admitted.clone()).await?;
         // Reading a body that nobody has asked for would tell an `Expect: 100-continue` client to send it.
         if !body.is_end_stream() && (body.touched() || !expects_continue) {
             drain_within(body, DRAIN_LIMIT).await;
@@ -137,17 +161,30 @@ impl Service {
     async fn carry_out(
         &self,
         op: Op,
+        bucket: Option<&str>,
         mut parts: http::request::Parts,
         body: RequestBody,
         admitted: Admitted,
     ) -> Result<Response<Body>, StdError> {
-        if !self.keys.checked || self.is_express(op, &parts) {
+        if self.keys.checked {
+            match self.judge(op, bucket, &parts) {
+                Verdict::Foreign => {}
+                Verdict::Admitted => resign(&mut parts, &self.keys.access_key, &self.keys.secret_key, self.keys.region),
+                Verdict::Refused(refusal) => return Ok(refusal.answer()),
+            }
+        } else {
             resign(&mut parts, &self.keys.access_key, &self.keys.secret_key, self.keys.region);
         }
         parts.extensions.insert(admitted);
         let is_head = parts.method == Method::HEAD;
-        let request = Request::from_parts(parts, Body::http_body(body));
-        let mut response = self.s3.call(request).await.map_err(StdError::from)?;
+        let body = if op == Op::CompleteMultipartUpload {
+            let mut list = body.collect().await?;
+            parts.extensions.insert(ListedChecksums::take(&mut list));
+            Body::from(Bytes::from(list))
+        } else {
+            Body::http_body(body)
+        };
+        let mut response = self.s3.call(Request::from_parts(parts, body)).await.map_err(StdError::from)?;
         // `s3s` answers a ranged HEAD with 200.
         if is_head && response.status() == StatusCode::OK && response.headers().contains_key(CONTENT_RANGE) {
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
@@ -155,16 +192,77 @@ impl Service {
         Ok(response)
     }
 
-    /// Whether this is a request of S3 Express that its session (or, for CreateSession, its access key) admits.
-    fn is_express(&self, op: Op, parts: &http::request::Parts) -> bool {
-        let Some(access_key) = express_access_key(parts) else {
-            return false;
+    /// Judges the signatures that `s3s` does not know.
+    fn judge(&self, op: Op, bucket: Option<&str>, parts: &http::request::Parts) -> Verdict {
+        let Keys { access_key, secret_key, region, .. } = &self.keys;
+        let Some(claim) = Claim::of(parts) else {
+            return Verdict::Foreign;
         };
-        if op == Op::CreateSession {
-            return access_key == self.keys.access_key;
+        let is_express = claim.service() == Some("s3express");
+        if is_express || bucket.is_some_and(is_directory) {
+            let by_host = parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
+            let visit = Visit { op, bucket, by_host: by_host.is_some_and(|host| self.hosts.bucket(host).is_some()) };
+            return express::judge(&self.sessions, &self.keys, &claim, &visit, parts);
         }
-        let token = parts.headers.get("x-amz-s3session-token").and_then(|token| token.to_str().ok());
-        token.is_some_and(|token| self.sessions.holds(token, &access_key))
+        if !claim.asymmetric {
+            return Verdict::Foreign;
+        }
+        if claim.access_key != *access_key {
+            return Verdict::refused(403, "InvalidAccessKeyId", "There is no such access key.");
+        }
+        let for_region = parts.headers.get("x-amz-region-set").and_then(|set| set.to_str().ok());
+        let here = for_region.is_some_and(|set| set.split(',').any(|one| one == "*" || one == *region));
+        if here && claim.holds(parts, secret_key, region, "s3") {
+            Verdict::Admitted
+        } else {
+            Verdict::refused(403, "SignatureDoesNotMatch", "The signature does not match.")
+        }
+    }
+}
+
+/// What is found out about a signature before `s3s` sees the request.
+pub(crate) enum Verdict {
+    /// Not one of those that are checked here.
+    Foreign,
+    Admitted,
+    Refused(Refusal),
+}
+
+impl Verdict {
+    pub(crate) fn refused(status: u16, code: &'static str, message: &'static str) -> Self {
+        Self::Refused(Refusal { status, code, message })
+    }
+}
+
+/// An answer that says no.
+pub(crate) struct Refusal {
+    status: u16,
+    code: &'static str,
+    message: &'static str,
+}
+
+impl Refusal {
+    fn answer(&self) -> Response<Body> {
+        let Self { status, code, message } = self;
+        let xml = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+        );
+        let mut response = Response::new(Body::from(Bytes::from(xml)));
+        *response.status_mut() = StatusCode::from_u16(*status).expect("a valid status");
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+        response
+    }
+}
+
+/// A request that came through a proxy names its host in the target, which counts and not the Host header (RFC 9112, section 3.2.2).
+fn to_origin_form(parts: &mut http::request::Parts) {
+    let Some(authority) = parts.uri.authority().map(ToString::to_string) else {
+        return;
+    };
+    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
+    if let (Ok(uri), Ok(host)) = (target.parse(), HeaderValue::from_str(&authority)) {
+        parts.uri = uri;
+        parts.headers.insert(http::header::HOST, host);
     }
 }
 
@@ -193,16 +291,7 @@ async fn finish(
         _ => BodyFault::None,
     };
     stamp(&mut parts.headers, guard.sequence());
-    for (name, value) in changes.headers {
-        match value {
-            Some(value) => {
-                parts.headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-            }
-            None => {
-                parts.headers.remove(name);
-            }
-        }
-    }
+    changes.apply(&mut parts.headers);
     guard.answered(parts.status.as_u16());
     Ok(Response::from_parts(parts, AnswerBody::new(body, fault, control, guard)))
 }
@@ -227,9 +316,20 @@ fn canned(
     control: Arc<Control>,
     guard: RequestGuard,
 ) -> Response<AnswerBody> {
+    canned_with(status, code, "Injected by a fault rule.", fault, control, guard)
+}
+
+fn canned_with(
+    status: u16,
+    code: &str,
+    message: &str,
+    fault: BodyFault,
+    control: Arc<Control>,
+    guard: RequestGuard,
+) -> Response<AnswerBody> {
     let sequence = guard.sequence();
     let xml = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>Injected by a fault rule.</Message>\
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>{message}</Message>\
          <RequestId>REQUEST{sequence:012}</RequestId><HostId>HOST{sequence:012}</HostId></Error>"
     );
     guard.answered(status);
@@ -241,7 +341,7 @@ fn canned(
     response
 }
 
-/// Knows the one pair of keys, and tells requests with a right signature from the others.
+/// Knows the one pair of keys.
 pub(crate) struct Gatekeeper(pub(crate) Keys);
 
 #[async_trait::async_trait]
@@ -255,14 +355,26 @@ impl S3Auth for Gatekeeper {
     }
 }
 
+/// Admits who has signed, and asks what S3 asks of every request: who owns the bucket, and who pays.
+pub(crate) struct Doorkeeper {
+    pub(crate) requester_pays: bool,
+}
+
 #[async_trait::async_trait]
-impl S3Access for Gatekeeper {
+impl S3Access for Doorkeeper {
     async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
         if cx.credentials().is_none() {
             return Err(s3_error!(AccessDenied, "Access Denied"));
         }
         if let Some(Admitted(admitted)) = cx.extensions_mut().get::<Admitted>() {
             admitted.store(true, Ordering::Release);
+        }
+        let headers = cx.headers();
+        if headers.get("x-amz-expected-bucket-owner").is_some_and(|owner| owner != OWNER) {
+            return Err(s3_error!(AccessDenied, "Access Denied"));
+        }
+        if self.requester_pays && headers.get("x-amz-request-payer").is_none_or(|payer| payer != "requester") {
+            return Err(s3_error!(AccessDenied, "Access Denied"));
         }
         Ok(())
     }

@@ -6,3 +6,4 @@ mod faults;
 mod lifecycle;
 mod multipart;
 mod objects;
+mod rules;

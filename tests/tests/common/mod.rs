@@ -4,6 +4,7 @@
 
 pub(crate) mod io;
 pub(crate) mod store;
+pub(crate) mod zonal;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use xfer_facade::{
     EndpointConfig, Error, ErrorKind, ProxyPolicy, RequestSerializer, RetryPolicy, S3Client, S3ClientBuilder,
-    Subscriber, TransferManager, TransferMeta, TransferOutcome, create_s3_client,
+    Subscriber, TransferCall, TransferManager, TransferMeta, TransferOutcome, create_s3_client,
 };
 use xfer_tests::{ServerHandle, TestServer, TestServerBuilder, pattern};
 
@@ -144,6 +145,11 @@ pub(crate) fn assert_files(folder: &Path, expected: &[&str]) {
     let mut expected = expected.to_vec();
     expected.sort_unstable();
     assert_eq!(found, expected, "files in the folder");
+}
+
+/// Starts a call and waits for it.
+pub(crate) fn outcome_of(call: TransferCall) -> Result<TransferOutcome, Error> {
+    call.start()?.result(LIMIT)
 }
 
 /// The kind of a failed result.

@@ -23,14 +23,38 @@ pub(crate) struct Profile {
     pub(crate) multipart_checksums: bool,
     /// Whether it tells apart keys that differ in empty or dotted path segments only, and takes segments longer than a file name.
     pub(crate) keys_are_not_paths: bool,
+    /// Whether it compares what it is sent with the checksum that goes along.
+    pub(crate) compares_checksums: bool,
+    /// Whether it asks for the customer's key of what was encrypted with one.
+    pub(crate) asks_for_customer_keys: bool,
+    /// Whether it looks at the If-Match of a completion of a multipart upload.
+    pub(crate) if_match_of_completions: bool,
 }
 
+/// What S3 does, and the embedded server.
+const S3: Profile = Profile {
+    name: "s3",
+    multipart_checksums: true,
+    keys_are_not_paths: true,
+    compares_checksums: true,
+    asks_for_customer_keys: true,
+    if_match_of_completions: true,
+};
+
 const PROFILES: [Profile; 3] = [
-    Profile { name: "s3", multipart_checksums: true, keys_are_not_paths: true },
+    S3,
     // Keeps objects in a file tree: `a//b` is `a/b`, and a segment is a file's name.
-    Profile { name: "seaweedfs", multipart_checksums: true, keys_are_not_paths: false },
-    // Takes a checksum of the parts' checksums for the object's.
-    Profile { name: "moto", multipart_checksums: false, keys_are_not_paths: true },
+    Profile { name: "seaweedfs", keys_are_not_paths: false, ..S3 },
+    // Takes a checksum of the parts' checksums for the object's, and compares none; looks neither at customers' keys nor at
+    // the If-Match of completions.
+    Profile {
+        name: "moto",
+        multipart_checksums: false,
+        compares_checksums: false,
+        asks_for_customer_keys: false,
+        if_match_of_completions: false,
+        ..S3
+    },
 ];
 
 /// A store under test.
@@ -41,7 +65,7 @@ pub(crate) struct Store {
     prefix: String,
     sdk: aws_sdk_s3::Client,
     runtime: tokio::runtime::Runtime,
-    _embedded: Option<TestServer>,
+    embedded: Option<TestServer>,
     pub(crate) folder: tempfile::TempDir,
 }
 
@@ -115,7 +139,7 @@ impl Store {
             prefix: format!("xfer-{}-{}", std::process::id(), STORES.fetch_add(1, Ordering::Relaxed)),
             sdk,
             runtime,
-            _embedded: embedded,
+            embedded,
             folder: tempfile::tempdir().unwrap(),
         }
     }
@@ -136,6 +160,23 @@ impl Store {
             let answer = self.sdk.get_object().bucket(&self.bucket).key(key).send().await.unwrap();
             answer.body.collect().await.unwrap().to_vec()
         })
+    }
+
+    /// The object's tags, in the order of their names; asked for by the SDK.
+    pub(crate) fn tags(&self, key: &str) -> Vec<(String, String)> {
+        if let Some(server) = &self.embedded {
+            // Which keeps them as they came.
+            let object = server.object(&self.bucket, key).unwrap();
+            let tags = object.attributes().tagging.clone().unwrap_or_default();
+            let plain = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8().unwrap().into_owned();
+            return tags.split('&').filter_map(|tag| tag.split_once('=')).map(|(k, v)| (plain(k), plain(v))).collect();
+        }
+        let asked = self.sdk.get_object_tagging().bucket(&self.bucket).key(key).send();
+        let answer = self.runtime.block_on(asked).unwrap();
+        let mut tags: Vec<_> =
+            answer.tag_set().iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect();
+        tags.sort();
+        tags
     }
 
     /// Whether the object is there.

@@ -117,6 +117,7 @@ async fn first_answer(bench: &Bench<'_>) -> Result<(Answered, FirstHead), Error>
     let call = bench.call;
     let (_template, origin) = prepare(bench, Operation::GetObject).await?;
     let by_part = call.args().get("Range").is_none() && bench.lane.stores.knows_parts(&origin);
+    let mut refused = false;
     if by_part {
         let stamp = Stamp { part_number: Some(PartNumber::FIRST), ..Stamp::key(call.key()) };
         match get(bench, &stamp).await {
@@ -126,12 +127,16 @@ async fn first_answer(bench: &Bench<'_>) -> Result<(Answered, FirstHead), Error>
                 let facts = answered.decode(&[], |answer| decode::get_object(answer, None))?;
                 return Ok((answered, FirstHead { facts, total }));
             }
-            Err(error) if error.kind() == ErrorKind::Rejected => bench.lane.stores.no_parts(&origin),
+            Err(error) if error.kind() == ErrorKind::Rejected => refused = true,
             Err(error) if error.kind() == ErrorKind::InvalidRange => {}
             Err(error) => return Err(error),
         }
     }
     let answered = get(bench, &Stamp::key(call.key())).await?;
+    if refused {
+        // It was the part that it did not like, and nothing else about the request.
+        bench.lane.stores.no_parts(&origin);
+    }
     let facts = answered.decode(&[], |answer| decode::get_object(answer, None))?;
     Ok((answered, FirstHead { facts, total: None }))
 }
@@ -150,7 +155,7 @@ async fn with_checksums(
     total: u64,
 ) -> Result<ObjectFacts, Error> {
     let (stores, origin) = (&bench.lane.stores, answered.connection.origin());
-    if !bench.call.validates() || stores.parts_tell_checksums(origin) {
+    if !bench.call.asks_for_checksums() || stores.parts_tell_checksums(origin) {
         return Ok(part.clone());
     }
     if !part.checksums.is_empty() {
@@ -166,7 +171,7 @@ async fn with_checksums(
 
 /// Asks for the head of an object whose first part is on its way: it has the checksum of the whole, which no part's answer has.
 async fn whole_object(bench: &Bench<'_>, part: &ObjectFacts, total: u64) -> Result<ObjectFacts, Error> {
-    if bench.call.validates() {
+    if bench.call.asks_for_checksums() {
         let stamp = Stamp { if_match: part.etag.as_deref(), ..Stamp::key(bench.call.key()) };
         let answered = ask(bench, Operation::HeadObject, &stamp, &[]).await?;
         if answered.is_success() {

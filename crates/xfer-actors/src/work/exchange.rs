@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
+use xfer_core::args::{CallKind, ExtraArgs};
 use xfer_core::error::{Error, ErrorKind};
 use xfer_core::job::Reply;
 use xfer_serializer::decode::{self, Answer, ChecksumSent, Headers};
@@ -59,11 +60,27 @@ impl Begun {
 /// The template for an operation of this call, and where it goes.
 pub(super) async fn prepare(bench: &Bench<'_>, operation: Operation) -> Result<(Arc<Template>, Origin), Error> {
     let call = bench.call;
-    let template = call.serializer().prepare(operation, call.bucket(), call.args()).await?;
+    let unconditional;
+    let args = if operation == Operation::HeadObject && call.kind() == CallKind::Upload {
+        // An upload's conditions are of the object before it, and it looks at the one behind it.
+        unconditional = without_conditions(call.args());
+        &unconditional
+    } else {
+        call.args()
+    };
+    let template = call.serializer().prepare(operation, call.bucket(), args).await?;
     let origin = template.origin();
     let scheme = if origin.https { Scheme::Https } else { Scheme::Http };
     let origin = Origin::new(scheme, &origin.host, origin.port).map_err(of_transport)?;
     Ok((template, origin))
+}
+
+fn without_conditions(args: &ExtraArgs) -> ExtraArgs {
+    let mut rest = args.clone();
+    for condition in ["IfMatch", "IfNoneMatch"] {
+        rest.remove(condition);
+    }
+    rest
 }
 
 /// Makes a request of `stamp` and checks a connection out for it.
@@ -95,6 +112,7 @@ async fn begin_as(
     let checksum = match (stamp.payload, stamp.checksum) {
         (Payload::UnsignedTrailer { .. }, _) => ChecksumSent::Trailer,
         (_, Some(_)) => ChecksumSent::Header,
+        (_, None) if stamp.multipart_checksum.is_some() => ChecksumSent::Header,
         (_, None) => ChecksumSent::None,
     };
     let asked = Asked { operation: template.operation(), identity, checksum, if_match: stamp.if_match.map(Arc::from) };
@@ -103,13 +121,13 @@ async fn begin_as(
 
 /// The session of an S3 Express bucket: the one that is kept, or a new one, fetched by one request for all that need it.
 async fn session(bench: &Bench<'_>) -> Result<Identity, Error> {
-    let (serializer, bucket) = (bench.call.serializer(), bench.call.bucket());
-    if let Some(identity) = serializer.session(bucket) {
+    let (serializer, bucket, args) = (bench.call.serializer(), bench.call.bucket(), bench.call.args());
+    if let Some(identity) = serializer.session(bucket, args) {
         return Ok(identity);
     }
     let turn = bench.lane.stores.session_turn(bucket);
     let _mine = turn.lock().await;
-    if let Some(identity) = serializer.session(bucket) {
+    if let Some(identity) = serializer.session(bucket, args) {
         return Ok(identity);
     }
     let (template, origin) = prepare(bench, Operation::CreateSession).await?;
@@ -121,7 +139,7 @@ async fn session(bench: &Bench<'_>) -> Result<Identity, Error> {
             Ok(answered) => {
                 let (finished, body) = answered.read_all(bench).await?;
                 let session = finished.decode(&body, decode::create_session)?;
-                return Ok(serializer.keep_session(bucket, session));
+                return Ok(serializer.keep_session(bucket, args, session));
             }
             Err(error) if error.is_stale_connection() => {}
             Err(error) => return Err(of_transport(error)),
@@ -201,7 +219,7 @@ impl Answered {
         let bucket = bench.call.bucket();
         match error.kind() {
             ErrorKind::ExpiredCredentials => match &self.asked.identity {
-                Some(identity) if identity.is_session() => serializer.forget_session(bucket),
+                Some(identity) if identity.is_session() => serializer.forget_session(identity),
                 Some(identity) => serializer.invalidate_credentials(identity),
                 None => {}
             },
@@ -215,7 +233,7 @@ impl Answered {
                     ChecksumSent::Trailer => ChecksumStyle::Trailer,
                     ChecksumSent::Header | ChecksumSent::None => ChecksumStyle::Header,
                 };
-                bench.lane.stores.refused(self.connection.origin(), style);
+                bench.progress.refused_checksum(style);
             }
             _ => {}
         }

@@ -1,7 +1,7 @@
 //! The requests of an upload: bytes go from the file through one buffer into the socket, and are checksummed on the way.
 
 use bytes::Bytes;
-use xfer_core::checksum::{Algorithm, Checksum, Hasher};
+use xfer_core::checksum::{Algorithm, Checksum, ChecksumKind, Hasher};
 use xfer_core::disk::Gate;
 use xfer_core::error::{Error, ErrorKind};
 use xfer_core::id::PartNumber;
@@ -89,7 +89,7 @@ pub(super) async fn read_part(
 /// CreateMultipartUpload. A request whose answer is lost may have opened an upload that nobody knows the id of, and it is sent again all
 /// the same, as every client does: the alternative is to fail. What such an upload holds is nothing, and a lifecycle rule removes it.
 pub(super) async fn create(bench: &Bench<'_>) -> Result<Reply, Error> {
-    let stamp = Stamp { multipart_checksum: bench.call.multipart_checksum(), ..Stamp::key(bench.call.key()) };
+    let stamp = Stamp { multipart_checksum: multipart_checksum(bench), ..Stamp::key(bench.call.key()) };
     let answered = ask(bench, Operation::CreateMultipartUpload, &stamp, &[]).await?;
     let (finished, body) = answered.read_all(bench).await?;
     Ok(Reply::UploadCreated { upload_id: finished.decode(&body, decode::create_multipart_upload)? })
@@ -106,11 +106,14 @@ pub(super) async fn complete(
 ) -> Result<Reply, Error> {
     bench.call.source()?.check_unchanged()?;
     let body = complete_multipart_upload_body(parts);
+    let is_ours = !matches!(bench.call.checksum, UploadChecksum::CallerGiven(_));
+    // Refused before, and not what the caller wants to be compared.
+    let checksum = checksum.filter(|_| !(is_ours && bench.progress.checksum_style() == ChecksumStyle::Without));
     let stamp = Stamp {
         upload_id: Some(upload_id),
         payload: Payload::Unsigned { content_length: body.len() as u64 },
         checksum,
-        multipart_checksum: bench.call.multipart_checksum(),
+        multipart_checksum: multipart_checksum(bench),
         object_size: Some(size),
         ..Stamp::key(bench.call.key())
     };
@@ -168,11 +171,16 @@ pub(super) async fn abort(bench: &Bench<'_>, upload_id: &str) -> Result<Reply, E
     }
 }
 
+/// What is said of the parts' checksums, to a store that has not refused it.
+fn multipart_checksum(bench: &Bench<'_>) -> Option<(Algorithm, ChecksumKind)> {
+    bench.call.multipart_checksum().filter(|_| bench.progress.checksum_style() != ChecksumStyle::Without)
+}
+
 /// How this body's checksum travels: as the call asks for it, and as the store takes it.
 async fn choose(bench: &Bench<'_>, operation: Operation, body: &Body<'_>) -> Result<Checksummed, Error> {
     let Some(algorithm) = bench.call.part_checksum() else { return Ok(Checksummed::Plain) };
     let (_template, origin) = prepare(bench, operation).await?;
-    match bench.lane.stores.checksum_style(&origin) {
+    match bench.lane.stores.checksum_style(&origin).max(bench.progress.checksum_style()) {
         ChecksumStyle::Trailer => Ok(Checksummed::Trailer(algorithm)),
         ChecksumStyle::Header => body.checksum(bench, algorithm).await.map(Checksummed::Header),
         ChecksumStyle::Without => Ok(Checksummed::Plain),
@@ -223,7 +231,12 @@ async fn stream(
             Ok((answered, _)) if answered.is_success() && !whole => {
                 return Err(Error::new(ErrorKind::Protocol, "the store said that it has what was not sent yet"));
             }
-            Ok((answered, trailer)) => return Ok((answered, trailer.or_else(|| header.cloned()))),
+            Ok((answered, trailer)) => {
+                if answered.is_success() {
+                    bench.lane.stores.took(answered.connection.origin(), bench.progress.checksum_style());
+                }
+                return Ok((answered, trailer.or_else(|| header.cloned())));
+            }
             Err(error) if error.is_stale_connection() => {}
             Err(error) => return Err(of_transport(error)),
         }

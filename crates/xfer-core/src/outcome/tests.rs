@@ -27,3 +27,11 @@ fn an_outcome_claims_nothing_at_first() {
     assert_eq!((outcome.etag, outcome.version_id, outcome.body), (None, None, None));
     assert_eq!((outcome.attempts, outcome.retries, outcome.elapsed), (0, 0, Duration::ZERO));
 }
+
+#[test]
+fn what_an_outcome_shows_is_not_the_object() {
+    let outcome =
+        TransferOutcome { body: Some(Bytes::from_static(b"for your eyes only")), ..TransferOutcome::of_bytes(18) };
+    let shown = format!("{outcome:?}");
+    assert!(shown.contains("18 bytes") && !shown.contains("eyes"), "{shown}");
+}

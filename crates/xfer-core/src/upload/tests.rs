@@ -65,8 +65,8 @@ impl Bench {
     }
 
     fn done(&mut self, name: &str, reply: Reply) {
-        let (job, _) = self.take(name);
-        self.on(Event::Done { job, reply });
+        let (job, asked) = self.take(name);
+        self.on(Event::Done { job, reply: with_sent(&asked, reply) });
     }
 
     fn fail(&mut self, name: &str, kind: ErrorKind) {
@@ -146,11 +146,11 @@ fn a_large_file_goes_in_parts_within_the_window() {
     let (job, complete) = bench.take("CompleteMultipartUpload");
     let Job::CompleteUpload { upload_id, parts, size, checksum } = complete else { panic!("{complete:?}") };
     assert_eq!((&*upload_id, size), ("id", 40 * MIB + 1));
-    assert_eq!(checksum, Some(zeros(40 * MIB + 1)));
+    assert_eq!(checksum.as_ref(), Some(&zeros(40 * MIB + 1)));
     let list: Vec<_> = parts.iter().map(|part| (part.number.get(), &*part.etag)).collect();
     assert_eq!(list, [(1, "e1"), (2, "e2"), (3, "e3"), (4, "e4"), (5, "e5"), (6, "e6")]);
     bench.jobs.push((job, Job::DeleteObject));
-    bench.done("DeleteObject", Reply::UploadCompleted(StoredObject::default()));
+    bench.done("DeleteObject", Reply::UploadCompleted(StoredObject { sent: checksum, ..Default::default() }));
     assert_eq!(bench.outcome().verified, Verified::FullObject(Algorithm::Crc32));
     assert_eq!(bench.withdrawn, 0);
 }
@@ -162,6 +162,16 @@ fn at_completion(checksum: UploadChecksum) -> Bench {
     bench.stored(1);
     bench.stored(2);
     bench
+}
+
+/// The reply of a worker: the full-object checksum that it was given went along.
+fn with_sent(asked: &Job, reply: Reply) -> Reply {
+    match (asked, reply) {
+        (Job::CompleteUpload { checksum, .. }, Reply::UploadCompleted(stored)) => {
+            Reply::UploadCompleted(StoredObject { sent: checksum.clone(), ..stored })
+        }
+        (_, reply) => reply,
+    }
 }
 
 fn composite() -> UploadChecksum {
@@ -197,6 +207,23 @@ fn what_is_verified_is_said_truthfully() {
         bench.done("CompleteMultipartUpload", Reply::UploadCompleted(stored.clone()));
         assert_eq!(bench.outcome().verified, verified, "{checksum:?} {stored:?}");
     }
+}
+
+#[test]
+fn a_full_object_checksum_that_did_not_go_along_is_not_claimed() {
+    let mut bench = at_completion(spec(None, true).checksum);
+    let (job, _) = bench.take("CompleteMultipartUpload");
+    bench.on(Event::Done { job, reply: Reply::UploadCompleted(StoredObject::default()) });
+    assert_eq!(bench.outcome().verified, Verified::EachPart(Algorithm::Crc32));
+}
+
+#[test]
+fn an_md5_of_the_whole_is_for_single_requests_only() {
+    let md5 = |length| UploadSpec { checksum: UploadChecksum::Md5Given, ..spec(Some(length), true) };
+    assert!(UploadMachine::new(md5(1)).is_ok());
+    let error = UploadMachine::new(md5(40 * MIB)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert!(error.to_string().contains("MD5 cannot be the full-object checksum"), "{error}");
 }
 
 #[test]

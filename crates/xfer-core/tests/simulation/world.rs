@@ -554,7 +554,11 @@ impl World {
                 if !self.store.uploads[upload_id].completed {
                     self.store.complete(upload_id, parts, *size, checksum.as_ref());
                 }
-                Reply::UploadCompleted(StoredObject { checksum: checksum.clone(), ..StoredObject::default() })
+                Reply::UploadCompleted(StoredObject {
+                    checksum: checksum.clone(),
+                    sent: checksum.clone(),
+                    ..StoredObject::default()
+                })
             }
             Job::AbortUpload { upload_id } => Reply::UploadAborted { gone: self.store.abort(upload_id) },
             Job::Discover { part_size, commit } => {

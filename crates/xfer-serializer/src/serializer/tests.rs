@@ -520,7 +520,7 @@ fn who_may_sign_what() {
     assert_eq!(error.kind(), ErrorKind::Credentials);
     assert!(error.to_string().contains("session"), "{error}");
 
-    assert!(serializer.session(express).is_none());
+    assert!(serializer.session(express, &ExtraArgs::new()).is_none());
     let ends = SystemTime::now() + Duration::from_secs(300);
     let ends = aws_smithy_types::DateTime::from(ends).fmt(aws_smithy_types::date_time::Format::DateTime).unwrap();
     let body = format!(
@@ -529,16 +529,23 @@ fn who_may_sign_what() {
     );
     let headers: [(&str, &str); 0] = [];
     let answer = Answer::new(Operation::CreateSession, 200, &headers).with_body(body.as_bytes());
-    let kept = serializer.keep_session(express, decode::create_session(&answer).unwrap());
-    let session = serializer.session(express).unwrap();
+    let kept = serializer.keep_session(express, &ExtraArgs::new(), decode::create_session(&answer).unwrap());
+    let session = serializer.session(express, &ExtraArgs::new()).unwrap();
     assert_eq!(session.expires(), kept.expires());
     let signed = sign(express, Some(&session)).unwrap();
     assert_eq!(signed.header("x-amz-s3session-token"), Some("ST"));
     assert!(signed.header("authorization").unwrap().contains("/us-west-2/s3express/aws4_request"));
     assert!(!format!("{signed:?} {session:?}").contains("ST\""));
     assert_eq!(sign("photos", Some(&session)).unwrap_err().kind(), ErrorKind::Credentials);
-    serializer.forget_session(express);
-    assert!(serializer.session(express).is_none());
+    // What is said of encryption is said by the session: one that says otherwise is another.
+    let kms = ExtraArgs::new().server_side_encryption("aws:kms").content_type("text/plain");
+    assert!(serializer.session(express, &kms).is_none());
+    assert!(serializer.session(express, &ExtraArgs::new().content_type("text/plain")).is_some());
+    let other = Identity::of_session(Credentials::new("AK", "SK", Some("older".to_owned()), None, "test"));
+    serializer.forget_session(&other);
+    assert!(serializer.session(express, &ExtraArgs::new()).is_some(), "it was not that one");
+    serializer.forget_session(&session);
+    assert!(serializer.session(express, &ExtraArgs::new()).is_none());
 }
 
 #[test]
