@@ -309,6 +309,7 @@ impl S3ClientBuilder {
         match &self.identity {
             Identity::Anonymous => builder.signature_version(SignatureVersion::Unsigned),
             Identity::Provider(provider) => builder.credentials(provider.clone()),
+            // Without any the serializer makes the chain itself, when it first needs it.
             Identity::Chain => match config.credentials_provider() {
                 Some(provider) => builder.credentials(provider),
                 None => builder,
@@ -346,20 +347,31 @@ fn load_config(region: &str) -> Result<SdkConfig, Error> {
     let region = region.to_owned();
     let load = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        // Not the default chain of regions: at its end it asks the network for the machine's metadata.
-        let regions = RegionProviderChain::first_try((!region.is_empty()).then(|| Region::new(region)))
-            .or_else(EnvironmentVariableRegionProvider::new())
-            .or_else(ProfileFileRegionProvider::new());
-        Ok(runtime.block_on(aws_config::defaults(BehaviorVersion::latest()).region(regions).load()))
+        Ok(runtime.block_on(async {
+            let region = region_of(region).await?;
+            Some(aws_config::defaults(BehaviorVersion::latest()).region(region).no_credentials().load().await)
+        }))
     };
-    let failed = |text: String| Error::new(ErrorKind::InvalidConfig, format!("reading the AWS configuration: {text}"));
+    let invalid = |text: String| Error::new(ErrorKind::InvalidConfig, text);
+    let failed = |text: String| invalid(format!("reading the AWS configuration: {text}"));
     std::thread::Builder::new()
         .name("xfer-config".to_owned())
         .spawn(load)
         .map_err(|error| failed(error.to_string()))?
         .join()
         .map_err(|_| failed("the reader panicked".to_owned()))?
-        .map_err(|error: std::io::Error| failed(error.to_string()))
+        .map_err(|error: std::io::Error| failed(error.to_string()))?
+        .ok_or_else(|| invalid("no region is set: name one here, in AWS_REGION or in the profile".to_owned()))
+}
+
+/// The region that is given, else the environment's, else the profile's. The SDK would go on and ask the network for the machine's
+/// metadata, here and wherever it is given no region.
+async fn region_of(given: String) -> Option<Region> {
+    RegionProviderChain::first_try((!given.is_empty()).then(|| Region::new(given)))
+        .or_else(EnvironmentVariableRegionProvider::new())
+        .or_else(ProfileFileRegionProvider::new())
+        .region()
+        .await
 }
 
 /// A client of one store. Cheap to clone; managers made of the same client share its threads, connections and limits. Its threads

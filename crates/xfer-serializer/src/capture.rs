@@ -74,10 +74,7 @@ pub(crate) struct Capturer {
 impl Capturer {
     pub(crate) fn new(endpoint: EndpointConfig) -> Result<Capturer, Error> {
         if endpoint.region.is_empty() {
-            return Err(Error::new(
-                ErrorKind::InvalidConfig,
-                "no region is set: name one, in AWS_REGION or in the profile as well",
-            ));
+            return Err(Error::new(ErrorKind::InvalidConfig, "no region is set"));
         }
         endpoint.check_user_agent()?;
         let url = endpoint.checked_url()?;
