@@ -371,7 +371,7 @@ impl fmt::Display for Error {
         }
         if let Some(answer) = &e.service {
             write!(out, " [HTTP {}", answer.status)?;
-            if !answer.code.is_empty() {
+            if !answer.code.is_empty() && answer.code != answer.status.to_string() {
                 write!(out, " {}", answer.code)?;
             }
             if !answer.message.is_empty() {

@@ -120,6 +120,11 @@ fn what_is_not_known_is_left_out() {
         Error::new(ErrorKind::ServiceUnavailable, "").with_service(bare).to_string(),
         "the store failed [HTTP 500]; try again later"
     );
+    let digits = ServiceAnswer { status: 405, code: "405".to_owned(), ..ServiceAnswer::default() };
+    assert_eq!(
+        Error::new(ErrorKind::Rejected, "").with_service(digits).to_string(),
+        "the store refused the request [HTTP 405]"
+    );
     assert_eq!(Error::internal("a lane is gone").kind(), ErrorKind::Internal);
     assert_eq!(Error::internal("a lane is gone").at(), &Place::default());
 }
