@@ -354,15 +354,16 @@ fn variables_that_are_not_unicode_do_no_harm() {
 #[test]
 fn a_client_needs_no_runtime_and_works_in_any() {
     let server = TestServer::start();
-    let build = || client_of(&server).build().unwrap();
-    let upload = |client: &S3Client, key: &str| {
-        manager_of(client).upload(&b"x"[..], "bucket", key).start().unwrap().result(LIMIT).unwrap();
+    let handle = server.handle();
+    let build_and_upload = move |key: &str| {
+        let client = client_of(&handle).build().unwrap();
+        manager_of(&client).upload(&b"x"[..], "bucket", key).start().unwrap().result(LIMIT).unwrap();
     };
-    upload(&build(), "outside");
-    common::runtime().block_on(async { upload(&build(), "current thread") });
+    build_and_upload("outside");
+    common::runtime().block_on(async { build_and_upload("current thread") });
     let many = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    many.block_on(async { tokio::spawn(std::future::ready(upload(&build(), "multi thread"))).await.unwrap() });
-    assert_eq!(server.list_keys("bucket").len(), 3);
+    many.block_on(many.spawn(async move { build_and_upload("worker") })).unwrap();
+    assert_eq!(server.list_keys("bucket"), ["current thread", "outside", "worker"]);
 }
 
 #[test]

@@ -270,7 +270,7 @@ fn those_that_expire_on_the_way_are_replaced_and_the_transfer_goes_on() {
             bed.manager.download(bed.bucket(), "k", bed.path("file")).start().unwrap().result(LIMIT).unwrap()
         };
         bed.check_object("k", 1, size);
-        xfer_tests::pattern::check_file(&bed.path("file"), 1, size).unwrap();
+        xfer_tests::pattern::check_file(bed.path("file"), 1, size).unwrap();
         assert!(outcome.retries >= 1, "{op:?}: {outcome:?}");
         assert!(refusing.lock().is_none(), "{op:?}: nothing was refused");
         assert_eq!(tokens(&bed.server).last().map(String::as_str), Some("token-2"), "{op:?}");

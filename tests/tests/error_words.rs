@@ -75,14 +75,14 @@ impl Lab {
     /// An upload whose second part the store answers so.
     fn part_answered(&self, action: Action) -> Error {
         self.bed.server.inject(FaultRule::on(Op::UploadPart).part(2).then(action));
-        failed(self.upload(&self.bed.file("source", 1, 3 * PART)))
+        failed(self.upload(self.bed.file("source", 1, 3 * PART)))
     }
 
     /// An upload that is held at the store until the gate opens.
     fn held(&self) -> (Gate, TransferFuture) {
         let gate = Gate::new();
         self.bed.server.inject(FaultRule::on(Op::UploadPart).then(Action::Hold(gate.clone())));
-        let future = self.upload(&self.bed.file("source", 1, 3 * PART)).start().unwrap();
+        let future = self.upload(self.bed.file("source", 1, 3 * PART)).start().unwrap();
         assert!(gate.arrived_blocking(1, LIMIT));
         (gate, future)
     }
@@ -161,7 +161,7 @@ fn provoke(kind: ErrorKind) -> Error {
         K::Protocol => {
             let store = empty_answers();
             let lab = Lab::with(|client| client.endpoint_url(store.url()));
-            failed(lab.upload(&lab.bed.file("source", 1, 3 * PART)))
+            failed(lab.upload(lab.bed.file("source", 1, 3 * PART)))
         }
         K::ConnectionLost => lab.part_answered(Action::Reset),
         K::RequestTimeout => lab.part_answered(Action::Status(400, "RequestTimeout")),

@@ -233,9 +233,12 @@ fn manager_in_us_east_1(store: &Peer) -> TransferManager {
 
 const HINT: &str = "x-amz-bucket-region";
 
+/// How a store says that a bucket is elsewhere.
+type Redirect = fn() -> Answer;
+
 #[test]
 fn a_bucket_in_another_region_is_followed_there() {
-    let answers: [(&str, fn() -> Answer); 5] = [
+    let answers: [(&str, Redirect); 5] = [
         ("301", || Answer::refusal(301, "PermanentRedirect", "").header(HINT, "eu-west-1")),
         ("307", || Answer::refusal(307, "TemporaryRedirect", "").header(HINT, "eu-west-1")),
         ("307 without a body", || Answer::new(307).header(HINT, "eu-west-1")),
@@ -303,7 +306,7 @@ fn regions_that_point_to_each_other_are_not_followed_for_ever() {
 
 #[test]
 fn a_redirect_that_names_no_region_is_the_end_of_the_transfer() {
-    let refusals: [(fn() -> Answer, ErrorKind); 3] = [
+    let refusals: [(Redirect, ErrorKind); 3] = [
         (|| Answer::refusal(301, "PermanentRedirect", ""), ErrorKind::WrongRegion),
         (|| Answer::new(307).header("location", "http://elsewhere.example/"), ErrorKind::WrongRegion),
         (|| Answer::refusal(400, "AuthorizationHeaderMalformed", ""), ErrorKind::AccessDenied),
