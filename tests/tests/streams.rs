@@ -9,12 +9,13 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use common::io::{Then, WriteThen};
+use common::io::{Pattern, Then, WriteThen};
 use common::{Bed, LIMIT, PART, Witness, kind, runtime};
 use futures_util::StreamExt;
 use xfer_facade::{DownloadStream, DownloadTarget, Error, ErrorKind, ExtraArgs, TransferStatus, UploadSource};
-use xfer_tests::pattern;
+use xfer_tests::{Action, FaultRule, Op, pattern};
 
 async fn collect(mut stream: DownloadStream) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
@@ -74,6 +75,30 @@ fn a_stream_that_is_refused_says_so_once() {
     assert_eq!(pieces[0].as_ref().unwrap_err().kind(), ErrorKind::InvalidArgument);
     assert_eq!(bed.server.stats().total(), 0);
     bed.assert_clean(&[]);
+}
+
+#[test]
+fn a_part_is_sent_again_from_the_file_or_from_memory() {
+    let bed = Bed::new();
+    let size = 3 * PART;
+    let file = bed.file("source", 1, size);
+    let reader = Pattern::new(1, size);
+    let read = reader.counter();
+    for (name, source) in [("file", UploadSource::from(&file)), ("reader", UploadSource::reader(reader))] {
+        // Each part is refused once when it was sent whole, and once it breaks on its way.
+        let refused = bed
+            .server
+            .inject(FaultRule::on(Op::UploadPart).part(2).times(1).then(Action::Status(500, "InternalError")));
+        let broken = bed.server.inject(FaultRule::on(Op::UploadPart).part(1).times(1).then(Action::Reset));
+        let outcome = bed.manager.upload(source, bed.bucket(), "k").start().unwrap().result(LIMIT).unwrap();
+        assert_eq!((refused.hits(), broken.hits()), (1, 1), "{name}");
+        assert!(outcome.retries >= 2, "{name}: {outcome:?}");
+        bed.check_object("k", 1, size);
+        assert!(bed.server.remove_object(bed.bucket(), "k"));
+        bed.server.clear_faults();
+    }
+    assert_eq!(read.load(Ordering::SeqCst), size, "a reader is read once");
+    bed.assert_clean(&["source"]);
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //! A suite with children has such a test, which does what [`task`] names and [`say`]s how it went.
 
 use std::ffi::OsStr;
-use std::process::Command;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Output};
 
 /// Names the child's task; set in children only.
 const TASK: &str = "XFER_TEST_CHILD_TASK";
@@ -25,7 +26,26 @@ pub(crate) fn say(line: impl std::fmt::Display) {
 /// Runs a task in a child that has this environment and nothing else, and gives the lines that it said. Without further words the child
 /// finds no credentials and no profile.
 pub(crate) fn run(task: &str, environment: &[(&str, impl AsRef<OsStr>)]) -> Vec<String> {
-    let output = Command::new(std::env::current_exe().unwrap())
+    let output = output(task, environment);
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
+    told.lines().filter_map(|line| line.strip_prefix(SAID)).map(str::to_owned).collect()
+}
+
+/// The same for a child that does [`kill_me`].
+pub(crate) fn run_until_killed(task: &str, environment: &[(&str, impl AsRef<OsStr>)]) {
+    let output = output(task, environment);
+    assert_eq!(output.status.signal(), Some(9), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Ends this process as nothing can prevent.
+pub(crate) fn kill_me() -> ! {
+    let mut kill = Command::new("/bin/kill").arg("-9").arg(std::process::id().to_string()).spawn().unwrap();
+    panic!("killed, and it goes on: {:?}", kill.wait())
+}
+
+fn output(task: &str, environment: &[(&str, impl AsRef<OsStr>)]) -> Output {
+    Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child", "--nocapture", "--test-threads", "1"])
         .env_clear()
         .env(TASK, task)
@@ -33,8 +53,5 @@ pub(crate) fn run(task: &str, environment: &[(&str, impl AsRef<OsStr>)]) -> Vec<
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .envs(environment.iter().map(|(name, value)| (name, value)))
         .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
-    told.lines().filter_map(|line| line.strip_prefix(SAID)).map(str::to_owned).collect()
+        .unwrap()
 }
