@@ -351,7 +351,7 @@ fn an_upload_whose_completion_went_unanswered_failed_although_its_object_is_ther
     let lost = bed.server.inject(FaultRule::on(Op::CompleteMultipartUpload).then(Action::ResetAnswer));
     let error = failed_upload(&bed, &source, "k");
     assert_eq!((error.kind(), error.at().operation), (ErrorKind::ConnectionLost, Some("CompleteMultipartUpload")));
-    assert_eq!(lost.hits(), 1);
+    assert!(lost.hits() >= 1);
     bed.check_object("k", 1, 3 * PART);
     bed.assert_clean(&["source"]);
     bed.assert_works();

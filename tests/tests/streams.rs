@@ -92,7 +92,8 @@ fn a_part_is_sent_again_from_the_file_or_from_memory() {
         let broken = bed.server.inject(FaultRule::on(Op::UploadPart).part(1).times(1).then(Action::Reset));
         let outcome = bed.manager.upload(source, bed.bucket(), "k").start().unwrap().result(LIMIT).unwrap();
         assert_eq!((refused.hits(), broken.hits()), (1, 1), "{name}");
-        assert!(outcome.retries >= 2, "{name}: {outcome:?}");
+        // A kept connection that breaks costs no attempt.
+        assert!(outcome.retries >= 1, "{name}: {outcome:?}");
         bed.check_object("k", 1, size);
         assert!(bed.server.remove_object(bed.bucket(), "k"));
         bed.server.clear_faults();
