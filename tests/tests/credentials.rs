@@ -343,24 +343,41 @@ fn a_provider_that_fails_fails_the_transfers_and_says_why() {
     bed.assert_clean(&[]);
 }
 
-/// Never answers.
-#[derive(Debug)]
-struct Hangs(Arc<AtomicUsize>);
+/// Never answers, and counts those who wait now, and the most that did so at one time.
+#[derive(Clone, Debug, Default)]
+struct Hangs {
+    now: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+}
+
+/// One who waits.
+struct Waits(Hangs);
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(1, Ordering::SeqCst);
+    }
+}
 
 impl ProvideCredentials for Hangs {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
     where
         Self: 'a,
     {
-        self.0.fetch_add(1, Ordering::SeqCst);
-        future::ProvideCredentials::new(std::future::pending())
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(now, Ordering::SeqCst);
+        let waits = Waits(self.clone());
+        future::ProvideCredentials::new(async move {
+            let _waits = waits;
+            std::future::pending().await
+        })
     }
 }
 
 #[test]
 fn a_provider_that_hangs_keeps_nobody_from_ending() {
-    let asked = Arc::new(AtomicUsize::new(0));
-    let bed = bed_with(|_| Hangs(Arc::clone(&asked)), |client| client);
+    let hangs = Hangs::default();
+    let bed = bed_with(|_| hangs.clone(), |client| client);
     bed.object("k", 1, 3 * PART);
     let source = bed.file("source", 1, 3 * PART);
     let futures = [
@@ -369,7 +386,7 @@ fn a_provider_that_hangs_keeps_nobody_from_ending() {
         bed.manager.download(bed.bucket(), "k", bed.path("target")).start().unwrap(),
         bed.manager.delete(bed.bucket(), "k").start().unwrap(),
     ];
-    common::eventually("the provider is asked", || asked.load(Ordering::SeqCst) > 0);
+    common::eventually("the provider is asked", || hangs.now.load(Ordering::SeqCst) > 0);
     let begun = Instant::now();
     assert!(futures[0].cancel());
     assert_eq!(kind(futures[0].result(LIMIT)), ErrorKind::Cancelled);
@@ -379,7 +396,8 @@ fn a_provider_that_hangs_keeps_nobody_from_ending() {
         assert_eq!(kind(future.result(LIMIT)), ErrorKind::Cancelled);
     }
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
-    assert_eq!(asked.load(Ordering::SeqCst), 1, "one call at a time");
+    assert_eq!(hangs.most.load(Ordering::SeqCst), 1, "one call at a time");
+    assert_eq!(hangs.now.load(Ordering::SeqCst), 0, "nobody waits any more");
     assert_eq!(bed.server.stats().total(), 0, "nothing was sent");
     bed.assert_clean(&["source"]);
 }

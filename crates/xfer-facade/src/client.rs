@@ -194,7 +194,7 @@ impl S3ClientBuilder {
         self
     }
 
-    /// How failed requests are repeated.
+    /// How failed requests are repeated; at least one attempt is made.
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = policy;
         self
