@@ -310,6 +310,22 @@ fn a_writer_that_never_returns_holds_up_nobody() {
 }
 
 #[test]
+fn a_future_that_is_dropped_leaves_its_transfer_going() {
+    let bed = Bed::new();
+    let source = bed.file("source", 1, 3 * PART);
+    let gate = Gate::new();
+    bed.server.inject(FaultRule::on(Op::UploadPart).then(Action::Hold(gate.clone())));
+    let witness = Witness::new();
+    drop(bed.manager.upload(&source, bed.bucket(), "k").subscriber(Arc::clone(&witness)).start().unwrap());
+    assert!(gate.arrived_blocking(1, LIMIT));
+    gate.open();
+    bed.manager.shutdown(xfer_facade::Shutdown::Drain).unwrap();
+    witness.assert_complete(3 * PART, "whose future was dropped");
+    bed.check_object("k", 1, 3 * PART);
+    bed.assert_clean(&["source"]);
+}
+
+#[test]
 fn a_stream_that_is_dropped_half_way_cancels_its_download() {
     let bed = Bed::new();
     bed.object("k", 1, 20 * PART);

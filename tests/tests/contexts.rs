@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use common::io::{Latch, Pattern, Sink};
-use common::{Bed, LIMIT, PART, Witness, assert_files, kind, runtime};
+use common::{Bed, LIMIT, PART, Witness, assert_files, child, kind, runtime};
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 use xfer_facade::{
@@ -19,6 +19,16 @@ use xfer_facade::{
     TransferManager, TransferMeta, TransferOutcome, UploadSource, on_done_fn, on_progress_fn, on_queued_fn,
 };
 use xfer_tests::{Action, FaultRule, Gate, Op, pattern};
+
+/// Not a test of its own: what children do.
+#[test]
+fn child() {
+    match child::task().as_deref() {
+        Some("be killed") => be_killed(),
+        Some(other) => panic!("no task {other}"),
+        None => {}
+    }
+}
 
 /// Two parts and a bit up and down, awaited.
 async fn there_and_back(bed: &Bed, key: &str) {
@@ -572,6 +582,49 @@ fn a_future_that_is_kept_keeps_its_result_when_all_else_is_gone() {
     assert_eq!(runtime().block_on(future.clone()).unwrap(), first);
     assert!(!future.cancel());
     assert_eq!(sink.bytes().len(), 100);
+}
+
+/// In a child: dies in the middle of an upload and a download whose last parts the store holds back.
+fn be_killed() {
+    let setting = |name: &str| std::env::var(name).unwrap();
+    let client = xfer_facade::create_s3_client("").path_style(true).part_size(PART).build().unwrap();
+    let manager = common::manager_of(&client);
+    let folder = std::path::PathBuf::from(setting("FOLDER"));
+    let up = manager.upload(folder.join("source"), "bucket", "up").start().unwrap();
+    let down = manager.download("bucket", "down", folder.join("target")).start().unwrap();
+    for future in [up, down] {
+        common::eventually("two parts have moved", || future.meta().bytes_transferred() >= 2 * PART);
+    }
+    child::kill_me();
+}
+
+#[test]
+fn a_process_that_is_killed_leaves_a_temporary_file_and_an_open_upload() {
+    let bed = Bed::new();
+    bed.object("down", 1, 3 * PART);
+    bed.file("source", 1, 3 * PART);
+    let gate = Gate::new();
+    bed.server.inject(FaultRule::on(Op::UploadPart).part(3).then(Action::Hold(gate.clone())));
+    bed.server.inject(FaultRule::on(Op::GetObject).range_start(2 * PART).then(Action::Hold(gate.clone())));
+    let environment = [
+        ("FOLDER", bed.folder.path().to_str().unwrap()),
+        ("AWS_REGION", bed.server.region()),
+        ("AWS_ENDPOINT_URL", &bed.server.endpoint_url()),
+        ("AWS_ACCESS_KEY_ID", bed.server.access_key()),
+        ("AWS_SECRET_ACCESS_KEY", bed.server.secret_key()),
+    ];
+    child::run_until_killed("be killed", &environment);
+    gate.open();
+    assert!(bed.server.wait_idle(LIMIT));
+    let open: Vec<String> = bed.server.open_uploads().into_iter().map(|(_, key, _)| key).collect();
+    assert_eq!(open, ["up"]);
+    assert!(bed.server.object(bed.bucket(), "up").is_none());
+    let names = std::fs::read_dir(bed.folder.path()).unwrap();
+    let mut names: Vec<String> = names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!((names.len(), &*names[0]), (2, "source"), "{names:?}");
+    let digits = names[1].strip_prefix("target.").unwrap();
+    assert!(digits.len() == 8 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()), "{names:?}");
 }
 
 #[test]

@@ -345,6 +345,19 @@ fn an_endpoint_that_refuses_connections_is_given_up_in_time() {
 }
 
 #[test]
+fn an_upload_whose_completion_went_unanswered_failed_although_its_object_is_there() {
+    let bed = Bed::with(|server| server, |client| client.retry(RetryPolicy { max_attempts: 1, ..quick_retries() }));
+    let source = bed.file("source", 1, 3 * PART);
+    let lost = bed.server.inject(FaultRule::on(Op::CompleteMultipartUpload).then(Action::ResetAnswer));
+    let error = failed_upload(&bed, &source, "k");
+    assert_eq!((error.kind(), error.at().operation), (ErrorKind::ConnectionLost, Some("CompleteMultipartUpload")));
+    assert!(lost.hits() >= 1);
+    bed.check_object("k", 1, 3 * PART);
+    bed.assert_clean(&["source"]);
+    bed.assert_works();
+}
+
+#[test]
 fn a_corrupted_body_is_never_taken_for_the_object() {
     let bed = Bed::new();
     for (size, at) in [(1000, None), (PART, None), (4 * PART, None), (4 * PART, Some(2 * PART))] {

@@ -317,7 +317,8 @@ impl Call {
 
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {:?} s3://{}/{}", self.id, self.kind, self.bucket, self.key)
+        // Escaped: a key may hold anything, and this goes to logs.
+        write!(f, "{} {:?} s3://{}/{}", self.id, self.kind, self.bucket.escape_debug(), self.key.escape_debug())
     }
 }
 

@@ -192,7 +192,7 @@ mod tests {
         let value = serde_json::to_value(line(&task(), Duration::from_millis(1500), &result)).unwrap();
         let wanted = serde_json::json!({
             "op": "cp", "src": "a", "dst": "s3://b/k", "bytes": 0, "seconds": 1.5, "etag": null, "verified": null,
-            "attempts": 2, "error": "no such bucket (after 2 attempts)",
+            "attempts": 2, "error": "no such bucket (after 2 attempts); check the bucket's name and the endpoint URL",
         });
         assert_eq!(value, wanted);
     }

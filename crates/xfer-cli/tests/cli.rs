@@ -434,7 +434,9 @@ mod interrupted {
         let server = TestServer::start();
         let mut command = xfer(&server);
         let mut child = spawn(command.args(["run", "--path-style"]).stdin(Stdio::piped()));
-        child.stdin.as_mut().unwrap().write_all(b"rm s3://bucket/a\n").unwrap();
+        // Kept open to the end: without more lines to wait for, it would end by itself.
+        let mut lines = child.stdin.take().unwrap();
+        lines.write_all(b"rm s3://bucket/a\n").unwrap();
         let requested = || server.stats().count(Op::DeleteObject) == 1;
         let begun = std::time::Instant::now();
         while !requested() && begun.elapsed() < LONG {
@@ -443,6 +445,7 @@ mod interrupted {
         assert!(requested(), "a line is carried out when it has come");
         signal(&child, "-INT");
         assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
+        drop(lines);
     }
 
     #[test]

@@ -4,11 +4,15 @@
 //! Never holds a secret: constructors take plain texts, places and service answers; no header, signed URL or key goes in.
 //! Invariant: every kind has exactly one retry class.
 
+mod plain;
+mod words;
+
 use std::error::Error as StdError;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use crate::id::PartNumber;
+use plain::Plain;
 
 /// What went wrong, in the words of the person who has to act on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -188,50 +192,6 @@ impl ErrorKind {
             | K::WouldDeadlock => RetryClass::Never,
         }
     }
-
-    /// A few words for the start of a message.
-    #[must_use]
-    pub fn summary(self) -> &'static str {
-        use ErrorKind as K;
-        match self {
-            K::InvalidArgument => "invalid argument",
-            K::InvalidConfig => "invalid configuration",
-            K::SourceUnavailable => "cannot open the source",
-            K::SourceRead => "cannot read the source",
-            K::SourceChanged => "the source changed while it was uploaded",
-            K::TargetUnavailable => "cannot create the target",
-            K::TargetWrite => "cannot write the target",
-            K::DiskFull => "no space left for the target",
-            K::Credentials => "no usable credentials",
-            K::Dns => "cannot resolve the host name",
-            K::Connect => "cannot connect",
-            K::Tls => "TLS failed",
-            K::RequestTimeout => "the request timed out",
-            K::ConnectionLost => "the connection broke",
-            K::Protocol => "the answer is not valid",
-            K::NoSuchKey => "no such object",
-            K::NoSuchBucket => "no such bucket",
-            K::NoSuchUpload => "no such multipart upload",
-            K::AccessDenied => "access denied",
-            K::ExpiredCredentials => "the credentials have expired",
-            K::WrongRegion => "the bucket is in another region",
-            K::PreconditionFailed => "a condition of the call does not hold",
-            K::ObjectModified => "the object changed while it was downloaded",
-            K::InvalidRange => "the range is not in the object",
-            K::Throttled => "the store asks to slow down",
-            K::ServiceUnavailable => "the store failed",
-            K::ClockSkew => "the clock of this machine is wrong",
-            K::ChecksumUnsupported => "the store does not take this kind of checksum",
-            K::Rejected => "the store refused the request",
-            K::ChecksumMismatch => "the checksum does not match",
-            K::TooLarge => "too large",
-            K::Cancelled => "the transfer was cancelled",
-            K::ShutDown => "the transfer manager is shut down",
-            K::WaitTimeout => "not done within the time given",
-            K::WouldDeadlock => "waiting here would block the work that is waited for",
-            K::Internal => "internal error",
-        }
-    }
 }
 
 /// Where it went wrong: as much as is known.
@@ -400,25 +360,30 @@ impl Error {
     }
 }
 
+/// On one line: the kind, what exactly, what the store said, where, and what may help.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let e = &*self.0;
-        f.write_str(e.kind.summary())?;
+        let mut out = Plain(f);
+        out.write_str(e.kind.summary())?;
         if !e.message.is_empty() {
-            write!(f, ": {}", e.message)?;
+            write!(out, ": {}", e.message)?;
         }
         if let Some(answer) = &e.service {
-            write!(f, " [HTTP {}", answer.status)?;
-            if !answer.code.is_empty() {
-                write!(f, " {}", answer.code)?;
+            write!(out, " [HTTP {}", answer.status)?;
+            if !answer.code.is_empty() && answer.code != answer.status.to_string() {
+                write!(out, " {}", answer.code)?;
             }
             if !answer.message.is_empty() {
-                write!(f, ": {}", answer.message)?;
+                write!(out, ": {}", answer.message)?;
+            }
+            if let (ErrorKind::WrongRegion, Some(region)) = (e.kind, &answer.region) {
+                write!(out, "; region {region}")?;
             }
             if let Some(id) = &answer.request_id {
-                write!(f, "; request id {id}")?;
+                write!(out, "; request id {id}")?;
             }
-            f.write_str("]")?;
+            out.write_str("]")?;
         }
         let mut places = Vec::new();
         places.extend(e.at.operation.map(str::to_owned));
@@ -431,7 +396,10 @@ impl fmt::Display for Error {
             places.push(format!("after {} attempts", e.attempts));
         }
         if !places.is_empty() {
-            write!(f, " ({})", places.join(", "))?;
+            write!(out, " ({})", places.join(", "))?;
+        }
+        if let Some(advice) = e.kind.advice() {
+            write!(out, "; {advice}")?;
         }
         Ok(())
     }

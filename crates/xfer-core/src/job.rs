@@ -114,7 +114,8 @@ impl Job {
         !matches!(self, Job::ReadPart { .. } | Job::CommitTarget | Job::DiscardTarget)
     }
 
-    /// Whether cancelling cuts it off. The others are short, and cutting them would leave behind what nobody knows of.
+    /// Whether cancelling cuts it off at any moment. The others are short, and cutting them once they are sent would leave behind what
+    /// nobody knows of.
     #[must_use]
     pub fn is_cuttable(&self) -> bool {
         !matches!(
@@ -127,7 +128,7 @@ impl Job {
         )
     }
 
-    /// Whether its success makes the transfer's result visible, so that cancelling is too late once it has begun.
+    /// Whether its success makes the transfer's result visible, so that cancelling is too late once it is sent or begun.
     #[must_use]
     pub fn is_commit(&self) -> bool {
         matches!(self, Job::PutObject { .. } | Job::CompleteUpload { .. } | Job::CommitTarget | Job::DeleteObject)

@@ -93,6 +93,6 @@ impl std::fmt::Debug for TransferCall {
             Task::Download(target) => format!("download to {target:?} of"),
             Task::Delete => "delete of".to_owned(),
         };
-        write!(f, "{task} s3://{}/{}", self.bucket, self.key)
+        write!(f, "{task} s3://{}/{}", self.bucket.escape_debug(), self.key.escape_debug())
     }
 }

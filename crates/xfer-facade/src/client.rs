@@ -1,11 +1,16 @@
 //! The S3 client: where requests go, who signs them, and how much may be moved at once.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use aws_config::BehaviorVersion;
+use aws_config::environment::region::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileRegionProvider;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_types::SdkConfig;
+use aws_types::region::Region;
 use parking_lot::Mutex;
 use xfer_actors::transport::{ProxyPolicy, SharedTransport, TransportConfig, Verify};
 use xfer_actors::{Settings, XferSystem};
@@ -21,8 +26,12 @@ use crate::{Error, ErrorKind, detect};
 /// Most connections where nothing is known of the machine: enough for 30 Gbit/s at the 60 MB/s that one connection to a far S3
 /// brings; the controller opens no more of them than pay.
 const CONNECTIONS: usize = 64;
-/// Part sizes that are refused as a memory limit: below one part nothing would move.
+/// Memory limits below it are refused, in bytes: with less than that nothing would move.
 const LEAST_MEMORY: u64 = 1 << 20;
+/// Most threads that can be asked for: above the cores of any machine, and few enough to be started.
+const MOST_THREADS: usize = 1024;
+/// Most connections that can be asked for: as many as the largest throughput gets, and fewer than one address has ports.
+const MOST_CONNECTIONS: usize = 10_000;
 
 /// Begins a client for a region; with nothing else said it speaks TLS to AWS with the credentials of the standard chain.
 ///
@@ -94,7 +103,7 @@ pub struct S3ClientBuilder {
 }
 
 impl S3ClientBuilder {
-    /// Threads that move bytes, at least 1. Default: the cores that the process may use, by its affinity and its control group.
+    /// Threads that move bytes, 1 to 1,024. Default: the cores that the process may use, by its affinity and its control group.
     pub fn num_threads(mut self, threads: usize) -> Self {
         self.num_threads = Some(threads);
         self
@@ -181,7 +190,7 @@ impl S3ClientBuilder {
         self
     }
 
-    /// Most connections at once, at least 1; comes before [`target_throughput`](S3ClientBuilder::target_throughput).
+    /// Most connections at once, 1 to 10,000; comes before [`target_throughput`](S3ClientBuilder::target_throughput).
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.max_connections = Some(connections);
         self
@@ -195,7 +204,7 @@ impl S3ClientBuilder {
         self
     }
 
-    /// How failed requests are repeated.
+    /// How failed requests are repeated; at least one attempt is made.
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = policy;
         self
@@ -226,15 +235,20 @@ impl S3ClientBuilder {
     /// read.
     pub fn build(self) -> Result<S3Client, Error> {
         let invalid = |text: String| Error::new(ErrorKind::InvalidConfig, text);
-        for (name, value) in [
-            ("num_threads", self.num_threads.map(|n| n as u64)),
-            ("target_throughput", self.target_throughput),
-            ("part_size", self.part_size),
-            ("multipart_threshold", self.multipart_threshold),
-            ("max_connections", self.max_connections.map(|n| n as u64)),
+        for (name, value, most) in [
+            ("num_threads", self.num_threads.map(|n| n as u64), MOST_THREADS as u64),
+            ("target_throughput", self.target_throughput, u64::MAX),
+            ("part_size", self.part_size, u64::MAX),
+            ("multipart_threshold", self.multipart_threshold, u64::MAX),
+            ("max_connections", self.max_connections.map(|n| n as u64), MOST_CONNECTIONS as u64),
+            ("retry.max_attempts", Some(self.retry.max_attempts.into()), u64::MAX),
+            ("retry.max_total", Some(self.retry.max_total.into()), u64::MAX),
         ] {
             if value == Some(0) {
                 return Err(invalid(format!("Provided parameter {name} of value 0 must be greater than 0.")));
+            }
+            if let Some(value) = value.filter(|value| *value > most) {
+                return Err(invalid(format!("{name} is {value} and must be at most {most}")));
             }
         }
         if let Some(limit) = self.memory_limit
@@ -245,7 +259,7 @@ impl S3ClientBuilder {
         let settings = self.settings()?;
         let transport = TransportConfig {
             verify: self.verify.clone(),
-            proxy: self.proxy.clone().unwrap_or_else(|| ProxyPolicy::FromEnv(std::env::vars().collect())),
+            proxy: self.proxy.clone().unwrap_or_else(proxies_of_environment),
             ..TransportConfig::default()
         };
         // Made once to see that it can be made: a missing certificate file is told here and not by the first transfer.
@@ -264,8 +278,8 @@ impl S3ClientBuilder {
 
     fn settings(&self) -> Result<Settings, Error> {
         let defaults = Settings::default();
-        let part_size = self.part_size.unwrap_or(defaults.part_size);
-        checked_part_size(part_size).map_err(|error| error.as_kind(ErrorKind::InvalidConfig))?;
+        let part_size = checked_part_size(self.part_size.unwrap_or(defaults.part_size))
+            .map_err(|error| error.as_kind(ErrorKind::InvalidConfig))?;
         let connections = match (self.max_connections, self.target_throughput) {
             (Some(connections), _) => connections,
             (None, Some(target)) => connections_for(target),
@@ -306,6 +320,7 @@ impl S3ClientBuilder {
         match &self.identity {
             Identity::Anonymous => builder.signature_version(SignatureVersion::Unsigned),
             Identity::Provider(provider) => builder.credentials(provider.clone()),
+            // Without any the serializer makes the chain itself, when it first needs it.
             Identity::Chain => match config.credentials_provider() {
                 Some(provider) => builder.credentials(provider),
                 None => builder,
@@ -318,8 +333,11 @@ impl S3ClientBuilder {
 impl fmt::Debug for S3ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("S3ClientBuilder")
-            .field("region", &self.region)
-            .field("endpoint_url", &self.endpoint_url)
+            // Hides what may be secret in the URL.
+            .field(
+                "endpoint",
+                &EndpointConfig { endpoint_url: self.endpoint_url.clone(), ..EndpointConfig::new(&*self.region) },
+            )
             .finish_non_exhaustive()
     }
 }
@@ -329,25 +347,42 @@ fn default_memory(usual: u64) -> u64 {
     detect::memory_limit().map_or(usual, |limit| (limit / 4).clamp(LEAST_MEMORY, usual))
 }
 
+/// The variables are those of this moment. What is not Unicode is no proxy's URL.
+fn proxies_of_environment() -> ProxyPolicy {
+    let unicode = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    ProxyPolicy::FromEnv(std::env::vars_os().filter_map(unicode).collect())
+}
+
 /// The environment's and the profile files' configuration. Read on a thread of its own, so that it works within any runtime.
 fn load_config(region: &str) -> Result<SdkConfig, Error> {
     let region = region.to_owned();
     let load = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let mut loader = aws_config::defaults(BehaviorVersion::latest());
-        if !region.is_empty() {
-            loader = loader.region(aws_types::region::Region::new(region));
-        }
-        Ok(runtime.block_on(loader.load()))
+        Ok(runtime.block_on(async {
+            let region = region_of(region).await?;
+            Some(aws_config::defaults(BehaviorVersion::latest()).region(region).no_credentials().load().await)
+        }))
     };
-    let failed = |text: String| Error::new(ErrorKind::InvalidConfig, format!("reading the AWS configuration: {text}"));
+    let invalid = |text: String| Error::new(ErrorKind::InvalidConfig, text);
+    let failed = |text: String| invalid(format!("reading the AWS configuration: {text}"));
     std::thread::Builder::new()
         .name("xfer-config".to_owned())
         .spawn(load)
         .map_err(|error| failed(error.to_string()))?
         .join()
         .map_err(|_| failed("the reader panicked".to_owned()))?
-        .map_err(|error: std::io::Error| failed(error.to_string()))
+        .map_err(|error: std::io::Error| failed(error.to_string()))?
+        .ok_or_else(|| invalid("no region is set: name one here, in AWS_REGION or in the profile".to_owned()))
+}
+
+/// The region that is given, else the environment's, else the profile's. The SDK would go on and ask the network for the machine's
+/// metadata, here and wherever it is given no region.
+async fn region_of(given: String) -> Option<Region> {
+    RegionProviderChain::first_try((!given.is_empty()).then(|| Region::new(given)))
+        .or_else(EnvironmentVariableRegionProvider::new())
+        .or_else(ProfileFileRegionProvider::new())
+        .region()
+        .await
 }
 
 /// A client of one store. Cheap to clone; managers made of the same client share its threads, connections and limits. Its threads
@@ -378,7 +413,7 @@ impl S3Client {
         self.inner.settings.lanes
     }
 
-    /// Part size in bytes.
+    /// Part size in bytes: what was asked for, or S3's least.
     #[must_use]
     pub fn part_size(&self) -> u64 {
         self.inner.settings.part_size

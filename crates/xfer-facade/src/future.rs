@@ -114,7 +114,7 @@ impl TransferFuture {
     }
 
     fn check_may_block(&self) -> Result<(), Error> {
-        let refuse = |text: &str| Err(Error::new(ErrorKind::WouldDeadlock, text));
+        let refuse = |text: &str| Err(self.locate(Error::new(ErrorKind::WouldDeadlock, text)));
         if in_callback() {
             return refuse("a subscriber asked for a result that comes after it: use what it is given");
         }
@@ -131,6 +131,11 @@ impl TransferFuture {
         Ok(())
     }
 
+    fn locate(&self, error: Error) -> Error {
+        let call = self.cell.meta.call();
+        error.in_object(Arc::clone(call.bucket()), Arc::clone(call.key()))
+    }
+
     fn wait(&self, timeout: Option<Duration>) -> Result<TransferOutcome, Error> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut state = self.cell.state.lock();
@@ -143,7 +148,7 @@ impl TransferFuture {
                 Some(deadline) => {
                     if self.cell.resolved.wait_until(&mut state, deadline).timed_out() && state.outcome.is_none() {
                         let text = format!("the transfer goes on; waited {:?}", timeout.unwrap_or_default());
-                        return Err(Error::new(ErrorKind::WaitTimeout, text));
+                        return Err(self.locate(Error::new(ErrorKind::WaitTimeout, text)));
                     }
                 }
             }

@@ -438,10 +438,10 @@ impl TransferManagerBuilder {
     ///
     /// # Errors
     /// [`InvalidConfig`](ErrorKind::InvalidConfig) for a number in the configuration that cannot be.
-    pub fn build(self) -> Result<TransferManager, Error> {
+    pub fn build(mut self) -> Result<TransferManager, Error> {
         self.config.validate()?;
-        if let Some(part_size) = self.config.multipart_chunksize {
-            checked_part_size(part_size).map_err(|error| error.as_kind(ErrorKind::InvalidConfig))?;
+        if let Some(part_size) = &mut self.config.multipart_chunksize {
+            *part_size = checked_part_size(*part_size).map_err(|error| error.as_kind(ErrorKind::InvalidConfig))?;
         }
         Ok(self.finish())
     }

@@ -9,20 +9,24 @@ use xfer_facade::{ErrorKind, acquire_process_lock};
 /// Names the lock that a child is to take; set in children only.
 const CHILD: &str = "XFER_TEST_LOCK_CHILD";
 
-/// Not a test of its own: what a child process runs. It says whether it has the lock, and holds it until its input ends.
+/// Not a test of its own: what a child process runs. It says which lock it has, if any, and holds it until its input ends.
 #[test]
 fn child() {
     let Ok(name) = std::env::var(CHILD) else { return };
-    let lock = acquire_process_lock(&*name).unwrap();
-    println!("\nlock: {}", lock.is_some());
+    let lock = acquire_process_lock((!name.is_empty()).then_some(&*name));
+    match &lock {
+        Ok(Some(lock)) => println!("\nlock: {}", lock.name()),
+        Ok(None) => println!("\nlock: none"),
+        Err(error) => println!("\nlock: {error:?}"),
+    }
     std::io::stdout().flush().unwrap();
     let _ = std::io::stdin().read(&mut [0]);
     drop(lock);
 }
 
-/// A child process, and whether it got the lock.
-fn spawn(name: &str) -> (Child, ChildStdin, bool) {
-    let mut child = Command::new(std::env::current_exe().unwrap())
+/// A child process, and which lock it says that it has.
+fn ask(mut command: Command, name: &str) -> (Child, ChildStdin, String) {
+    let mut child = command
         .args(["--exact", "child", "--nocapture"])
         .env(CHILD, name)
         .stdin(Stdio::piped())
@@ -33,7 +37,27 @@ fn spawn(name: &str) -> (Child, ChildStdin, bool) {
     let stdin = child.stdin.take().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let said = lines.map(Result::unwrap).find_map(|line| line.strip_prefix("lock: ").map(str::to_owned)).unwrap();
-    (child, stdin, said == "true")
+    (child, stdin, said)
+}
+
+fn this_program() -> Command {
+    Command::new(std::env::current_exe().unwrap())
+}
+
+/// A child process, and whether it got the lock.
+fn spawn(name: &str) -> (Child, ChildStdin, bool) {
+    let (child, stdin, said) = ask(this_program(), name);
+    (child, stdin, said == name)
+}
+
+/// What a child says whose temporary files belong in `folder`.
+fn said_with(folder: &std::path::Path, name: &str) -> String {
+    let mut command = this_program();
+    command.env("TMPDIR", folder);
+    let (mut child, stdin, said) = ask(command, name);
+    drop(stdin);
+    child.wait().unwrap();
+    said
 }
 
 fn name(of: &str) -> String {
@@ -96,4 +120,21 @@ fn names_that_are_no_file_names_are_refused() {
         let error = acquire_process_lock(name).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{name:?}");
     }
+}
+
+#[test]
+fn without_a_name_it_is_that_of_xfer() {
+    let folder = std::env::temp_dir().join(name("folder"));
+    std::fs::create_dir(&folder).unwrap();
+    assert_eq!(said_with(&folder, ""), "xfer");
+    assert!(folder.join("xfer_process_lock/xfer.lock").is_file());
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn a_file_that_cannot_be_made_is_an_error_and_not_a_lock_of_another_process() {
+    let nowhere = std::path::Path::new("/nonexistent");
+    let said = said_with(nowhere, "any");
+    assert!(said.starts_with("Error { kind: InvalidConfig, invalid configuration: the lock file: "), "{said}");
+    assert!(said.contains("/nonexistent/xfer_process_lock/any.lock"), "{said}");
 }

@@ -28,7 +28,7 @@ pub enum SignatureVersion {
 /// config.endpoint_url = Some("http://127.0.0.1:9000".to_owned());
 /// config.path_style = true;
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct EndpointConfig {
     /// The region, such as `eu-central-1`; it is also the one signed for.
     pub region: String,
@@ -117,14 +117,13 @@ impl EndpointConfig {
             None if self.use_ssl => format!("https://{url}"),
             None => format!("http://{url}"),
         };
-        let bad = |why: &str| Error::new(ErrorKind::InvalidConfig, format!("endpoint URL {url:?}: {why}"));
+        let bad = |why: &str| Error::new(ErrorKind::InvalidConfig, format!("endpoint URL {:?}: {why}", shown(&url)));
         let uri = http::Uri::from_str(&url).map_err(|error| bad(&error.to_string()))?;
         if !matches!(uri.scheme_str(), Some("http" | "https")) {
             return Err(bad("the scheme is neither http nor https"));
         }
         if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-            // Not shown: what stands before the @ may be a password.
-            return Err(Error::new(ErrorKind::InvalidConfig, "the endpoint URL has a user name in it"));
+            return Err(bad("it has a user name in it"));
         }
         if uri.query().is_some() {
             return Err(bad("it has a query"));
@@ -133,6 +132,31 @@ impl EndpointConfig {
         let slash = if uri.path().ends_with('/') { "" } else { "/" };
         Ok(Some(format!("{url}{slash}")))
     }
+}
+
+impl fmt::Debug for EndpointConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EndpointConfig")
+            .field("region", &self.region)
+            .field("endpoint_url", &self.endpoint_url.as_deref().map(shown))
+            .field("path_style", &self.path_style)
+            .field("use_ssl", &self.use_ssl)
+            .field("dual_stack", &self.dual_stack)
+            .field("fips", &self.fips)
+            .field("accelerate", &self.accelerate)
+            .field("use_arn_region", &self.use_arn_region)
+            .field("checksum_mode", &self.checksum_mode)
+            .field("user_agent", &self.user_agent)
+            .finish()
+    }
+}
+
+/// A URL without what may be secret in it: user name and password, and the query, which may be a signature. Needs no valid URL.
+fn shown(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+    if scheme.is_empty() { rest.to_owned() } else { format!("{scheme}://{rest}") }
 }
 
 fn service_setting(config: &SdkConfig, env: &'static str, profile: &'static str) -> Option<String> {

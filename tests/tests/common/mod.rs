@@ -2,7 +2,9 @@
 //! misbehave on request, and the checks that nothing is left behind.
 #![allow(dead_code, reason = "each suite uses its share")]
 
+pub(crate) mod child;
 pub(crate) mod io;
+pub(crate) mod peers;
 pub(crate) mod store;
 pub(crate) mod zonal;
 

@@ -12,6 +12,7 @@ use xfer_serializer::{Identity, Operation, Payload, Stamp, Template};
 
 use super::Bench;
 use super::failure::of_transport;
+use crate::ledger::cancelled;
 use crate::stores::ChecksumStyle;
 use crate::transport::{Connection, HeaderList, Origin, ResponseHead, Scheme, TransportError};
 
@@ -155,14 +156,28 @@ async fn send_whole(mut begun: Begun, body: &[u8]) -> Result<Answered, Transport
 }
 
 /// Sends a request with a small body, and reads the head of its answer. A kept connection that turns out to be dead is replaced.
+///
+/// What comes before the sending may last: credentials have to be fetched, a connection to be made. Until then no request can be at the
+/// store, so that even what must not be cut later is cut here; and the point of no return is entered behind it.
 pub(super) async fn ask(
     bench: &Bench<'_>,
     operation: Operation,
     stamp: &Stamp<'_>,
     body: &[u8],
 ) -> Result<Answered, Error> {
+    let commits = matches!(operation, Operation::CompleteMultipartUpload | Operation::DeleteObject);
+    // Cleaning up begins when the transfer is cut.
+    let mut cuttable = operation != Operation::AbortMultipartUpload;
     loop {
-        let begun = begin(bench, operation, stamp).await?;
+        let begun = tokio::select! {
+            biased;
+            () = bench.call.cut.cancelled(), if cuttable => return Err(cancelled()),
+            begun = begin(bench, operation, stamp) => begun?,
+        };
+        if commits && !bench.call.phase.try_commit() {
+            return Err(cancelled());
+        }
+        cuttable = false;
         bench.progress.mark_sent();
         match send_whole(begun, body).await {
             Ok(answered) => return Ok(answered),

@@ -49,8 +49,8 @@ pub(crate) async fn run(
 }
 
 async fn perform(bench: &Bench<'_>, job: &Job, duty: Option<&mut Duty>) -> Result<Reply, Error> {
-    // A PutObject enters its point of no return with its last bytes; the others are short, and enter it here.
-    if job.is_commit() && !matches!(job, Job::PutObject { .. }) && !bench.call.phase.try_commit() {
+    // A request enters its point of no return where it is sent; the rename is short, and enters it here.
+    if matches!(job, Job::CommitTarget) && !bench.call.phase.try_commit() {
         return Err(cancelled());
     }
     match job {

@@ -98,7 +98,8 @@ fn all_that_is_known_is_shown() {
         .in_file("/home/me/a.jpg")
         .after_attempts(3);
     let text = "access denied: no permission [HTTP 403 AccessDenied: Access Denied; request id 4442587FB7D0A2F9] \
-                (UploadPart, s3://photos/2024/a.jpg, part 7, /home/me/a.jpg, after 3 attempts)";
+                (UploadPart, s3://photos/2024/a.jpg, part 7, /home/me/a.jpg, after 3 attempts); \
+                check the credentials and what they permit";
     assert_eq!(error.to_string(), text);
     assert_eq!(format!("{error:?}"), format!("Error {{ kind: AccessDenied, {text} }}"));
     assert_eq!((error.kind(), error.message(), error.attempts()), (ErrorKind::AccessDenied, "no permission", 3));
@@ -112,15 +113,59 @@ fn all_that_is_known_is_shown() {
 
 #[test]
 fn what_is_not_known_is_left_out() {
-    assert_eq!(Error::new(ErrorKind::Dns, "").to_string(), "cannot resolve the host name");
-    assert_eq!(Error::new(ErrorKind::Dns, "").after_attempts(1).to_string(), "cannot resolve the host name");
+    assert_eq!(Error::new(ErrorKind::Cancelled, "").to_string(), "the transfer was cancelled");
+    assert_eq!(Error::new(ErrorKind::Cancelled, "").after_attempts(1).to_string(), "the transfer was cancelled");
     let bare = ServiceAnswer { status: 500, ..ServiceAnswer::default() };
     assert_eq!(
         Error::new(ErrorKind::ServiceUnavailable, "").with_service(bare).to_string(),
-        "the store failed [HTTP 500]"
+        "the store failed [HTTP 500]; try again later"
+    );
+    let digits = ServiceAnswer { status: 405, code: "405".to_owned(), ..ServiceAnswer::default() };
+    assert_eq!(
+        Error::new(ErrorKind::Rejected, "").with_service(digits).to_string(),
+        "the store refused the request [HTTP 405]"
     );
     assert_eq!(Error::internal("a lane is gone").kind(), ErrorKind::Internal);
     assert_eq!(Error::internal("a lane is gone").at(), &Place::default());
+}
+
+#[test]
+fn nobodys_key_forges_a_line_of_a_log() {
+    let answer = ServiceAnswer {
+        status: 404,
+        code: "No\u{7}".to_owned(),
+        message: "gone\r\nERROR root: all is lost".to_owned(),
+        request_id: Some("\u{1b}[2J".to_owned()),
+        ..ServiceAnswer::default()
+    };
+    let error = Error::new(ErrorKind::NoSuchKey, "first\nsecond")
+        .with_service(answer)
+        .in_object("b", "a\n2026-01-01 ERROR \u{202e}txt.exe\u{2028}é\u{85}")
+        .in_file("/tmp/\u{1b}]0;title\u{7}");
+    let text = "no such object: first\\nsecond [HTTP 404 No\\u{7}: gone\\r\\nERROR root: all is lost; request id \\u{1b}[2J] \
+                (s3://b/a\\n2026-01-01 ERROR \\u{202e}txt.exe\\u{2028}é\\u{85}, /tmp/\\u{1b}]0;title\\u{7}); check the bucket and the key";
+    assert_eq!(error.to_string(), text);
+    assert_eq!(format!("{error:?}"), format!("Error {{ kind: NoSuchKey, {text} }}"));
+    assert_eq!(error.message(), "first\nsecond", "the parts are as they were given");
+}
+
+#[test]
+fn the_region_is_told_to_who_is_in_another() {
+    let answer = ServiceAnswer { status: 301, region: Some("eu-west-1".to_owned()), ..ServiceAnswer::default() };
+    let told = |kind| Error::new(kind, "").with_service(answer.clone()).to_string();
+    let text = "the bucket is in another region [HTTP 301; region eu-west-1]; make the client for the bucket's region";
+    assert_eq!(told(ErrorKind::WrongRegion), text);
+    assert!(!told(ErrorKind::NoSuchKey).contains("eu-west-1"));
+}
+
+#[test]
+fn advice_is_words_for_the_end_of_a_line() {
+    for kind in ErrorKind::ALL {
+        if let Some(advice) = kind.advice() {
+            assert!(!advice.is_empty() && !advice.ends_with('.') && advice.is_ascii(), "{kind:?}: {advice}");
+            assert!(Error::new(*kind, "x").to_string().ends_with(&format!("; {advice}")), "{kind:?}");
+        }
+    }
 }
 
 #[test]
@@ -143,12 +188,16 @@ fn errors_travel_between_threads() {
 
 proptest! {
     #[test]
-    fn display_says_the_summary_and_the_message(kind in kinds(), message in "\\PC{0,20}", attempts: u32) {
+    fn display_says_the_summary_and_the_message(kind in kinds(), message in "(?s).{0,20}", attempts: u32) {
         let error = Error::new(kind, message.as_str()).after_attempts(attempts);
         let text = error.to_string();
         prop_assert!(!text.is_empty());
         prop_assert!(text.starts_with(kind.summary()));
-        prop_assert!(text.contains(&message));
+        let bends_lines = |text: &str| text.contains(|c: char| c.is_control() || c == '\u{2028}' || c == '\u{2029}');
+        prop_assert!(!bends_lines(&text));
+        if message.is_ascii() && !bends_lines(&message) {
+            prop_assert!(text.contains(&message));
+        }
         prop_assert_eq!(error.message(), message);
     }
 }
