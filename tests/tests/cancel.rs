@@ -198,6 +198,8 @@ fn a_download_can_be_cancelled_until_it_is_renamed() {
         assert_eq!(kind(witness.told().done[0].clone()), ErrorKind::Cancelled);
         fault.remove();
         bed.server.close_connections();
+        // A connection that is about to be closed could still take the next request, and the fault that is meant for its answer.
+        common::eventually("the connections are closed", || bed.server.stats().connections == 0);
         bed.assert_clean(&["target"]);
     }
     assert_eq!(std::fs::read(&target).unwrap(), b"what was there before");

@@ -143,6 +143,47 @@ fn those_of_the_instances_role_sign() {
 }
 
 #[test]
+fn those_of_a_web_identity_sign() {
+    let (server, found_by) = server();
+    let service = Peer::server(|asked| {
+        let body = String::from_utf8_lossy(&asked.body);
+        let known = ["Action=AssumeRoleWithWebIdentity", "WebIdentityToken=identitys-word", "the-role"];
+        if !known.iter().all(|words| body.contains(words)) {
+            return Answer::new(403);
+        }
+        Answer::new(200).header("content-type", "text/xml").body(
+            "<AssumeRoleWithWebIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleWithWebIdentityResult>\
+             <Credentials><AccessKeyId>AKIDRIGHT</AccessKeyId><SecretAccessKey>right-secret</SecretAccessKey>\
+             <SessionToken>identitys-token</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials>\
+             </AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>",
+        )
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, "identitys-word").unwrap();
+    let environment = [
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", token.to_str().unwrap()),
+        ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/the-role"),
+        ("AWS_ENDPOINT_URL_STS", &*service.url()),
+    ];
+    assert_eq!(upload_with(&found_by, &environment), STORED);
+    assert_eq!(tokens(&server), ["identitys-token"]);
+}
+
+#[test]
+fn those_that_a_program_of_the_profile_tells_sign() {
+    let (server, found_by) = server();
+    let folder = tempfile::tempdir().unwrap();
+    let told = folder.path().join("told");
+    let json = "{\"Version\": 1, \"AccessKeyId\": \"AKIDRIGHT\", \"SecretAccessKey\": \"right-secret\", \"SessionToken\": \"programs-token\"}";
+    std::fs::write(&told, json).unwrap();
+    let config = folder.path().join("config");
+    std::fs::write(&config, format!("[default]\ncredential_process = /bin/cat {}\n", told.display())).unwrap();
+    assert_eq!(upload_with(&found_by, &[("AWS_CONFIG_FILE", config.to_str().unwrap())]), STORED);
+    assert_eq!(tokens(&server), ["programs-token"]);
+}
+
+#[test]
 fn none_at_all_is_the_end_of_the_transfer() {
     let (server, found_by) = server();
     let said = upload_with(&found_by, &[]);
