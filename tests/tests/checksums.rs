@@ -167,7 +167,7 @@ fn a_configuration_can_leave_validation_to_those_who_ask() {
     for (setting, by_default) in
         [(ResponseChecksumValidation::WhenRequired, false), (ResponseChecksumValidation::WhenSupported, true)]
     {
-        let config = aws_config(setting);
+        let config = aws_types::SdkConfig::builder().response_checksum_validation(setting).build();
         let bed = Bed::with(|server| server, |client| client.from_sdk_config(&config));
         bed.object("small", 1, SMALL);
         outcome_of(upload(&bed, "large", LARGE, &ExtraArgs::new())).unwrap();
@@ -198,11 +198,25 @@ fn a_configuration_can_leave_validation_to_those_who_ask() {
     }
 }
 
-fn aws_config(setting: ResponseChecksumValidation) -> aws_types::SdkConfig {
-    aws_types::SdkConfig::builder()
-        .response_checksum_validation(setting)
-        .request_checksum_calculation(aws_sdk_s3::config::RequestChecksumCalculation::WhenRequired)
-        .build()
+#[test]
+fn a_configuration_can_leave_checksums_of_uploads_to_those_who_ask() {
+    let setting = aws_sdk_s3::config::RequestChecksumCalculation::WhenRequired;
+    let config = aws_types::SdkConfig::builder().request_checksum_calculation(setting).build();
+    let bed = Bed::with(|server| server, |client| client.from_sdk_config(&config));
+    for (key, size) in [("small", SMALL), ("large", LARGE)] {
+        bed.server.reset_stats();
+        let outcome = outcome_of(upload(&bed, key, size, &ExtraArgs::new())).unwrap();
+        assert_eq!(outcome.verified, Verified::NotAvailable, "{key}");
+        bed.check_object(key, 1, size);
+        let tells = |name: &str| name.contains("checksum") || name == "x-amz-trailer";
+        for request in bed.server.requests() {
+            assert!(!request.headers.keys().any(|name| tells(name.as_str())), "{key}: {:?}", request.headers);
+        }
+        let asking = ExtraArgs::new().checksum_algorithm(Algorithm::Crc32);
+        let outcome = outcome_of(upload(&bed, key, size, &asking)).unwrap();
+        assert_ne!(outcome.verified, Verified::NotAvailable, "{key}");
+    }
+    bed.assert_clean(&[]);
 }
 
 #[test]

@@ -238,6 +238,23 @@ impl Observer for Ended {
 }
 
 #[test]
+fn more_connections_are_opened_while_they_bring_more() {
+    let bed = Bed::new();
+    // So long that it is what limits, however busy this machine is.
+    bed.server.inject(FaultRule::on(Op::PutObject).then(Action::Delay(Duration::from_millis(200))));
+    let data = Bytes::from(pattern::bytes(1, 10_000));
+    let start = |index: usize| bed.manager.upload(data.clone(), bed.bucket(), &format!("k{index}")).start().unwrap();
+    let futures: Vec<TransferFuture> = (0..600).map(start).collect();
+    for future in futures {
+        future.result(LIMIT).unwrap();
+    }
+    let peak = bed.client.peak_connections();
+    assert!(peak > 8, "it never went beyond the {peak} that it starts with");
+    assert!(peak <= bed.client.max_connections());
+    bed.assert_clean(&[]);
+}
+
+#[test]
 fn connections_that_are_kept_for_one_host_give_way_to_those_for_another() {
     let bed = Bed::new();
     let settings = Settings { lanes: 2, max_connections: 3, ..Settings::default() };

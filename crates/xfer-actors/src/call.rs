@@ -78,7 +78,8 @@ impl Call {
         os: &dyn OsUtils,
     ) -> Result<Arc<Call>, Error> {
         args::validate(CallKind::Upload, bucket, key, &args)?;
-        let checksum = upload_checksum(&args).map_err(|error| error.in_object(bucket, key))?;
+        let by_default = serializer.endpoint().upload_checksums;
+        let checksum = upload_checksum(&args, by_default).map_err(|error| error.in_object(bucket, key))?;
         let source = source.into();
         let needs_runtime = source.is_async();
         let source = source.prepare(os).map_err(|error| error.in_object(bucket, key))?;
@@ -322,13 +323,14 @@ impl fmt::Debug for Call {
     }
 }
 
-/// Which checksum an upload carries: by default CRC64NVME, which is of the full object however it is sent.
-fn upload_checksum(args: &ExtraArgs) -> Result<UploadChecksum, Error> {
+/// Which checksum an upload carries: `by_default` CRC64NVME, which is of the full object however it is sent.
+fn upload_checksum(args: &ExtraArgs, by_default: bool) -> Result<UploadChecksum, Error> {
     let by = |algorithm: Algorithm, kind: Option<ChecksumKind>| UploadChecksum::PerRequest {
         algorithm,
         kind: kind.unwrap_or_else(|| algorithm.default_kind()),
     };
     Ok(match args::requested_checksum(args)? {
+        ChecksumChoice::Default if !by_default => UploadChecksum::None,
         ChecksumChoice::Default => by(Algorithm::Crc64Nvme, None),
         ChecksumChoice::Algorithm(algorithm, kind) => by(algorithm, kind),
         ChecksumChoice::Given(checksum) => UploadChecksum::CallerGiven(checksum),

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::str::FromStr as _;
 
-use aws_smithy_types::checksum_config::ResponseChecksumValidation;
+use aws_smithy_types::checksum_config::{RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_types::SdkConfig;
 use xfer_core::error::{Error, ErrorKind};
 
@@ -49,6 +49,9 @@ pub struct EndpointConfig {
     /// Ask for the checksums of what is downloaded (`x-amz-checksum-mode`) unless the call's `ChecksumMode` says otherwise.
     /// Default: true.
     pub checksum_mode: bool,
+    /// Send a checksum of ours with uploads unless the call asks for another. Default: true. Without, only those who ask for one have
+    /// what arrived compared with what was sent.
+    pub upload_checksums: bool,
     /// Words put behind the User-Agent, such as `myapp/1.2`.
     pub user_agent: Option<String>,
 }
@@ -67,11 +70,12 @@ impl EndpointConfig {
             accelerate: false,
             use_arn_region: true,
             checksum_mode: true,
+            upload_checksums: true,
             user_agent: None,
         }
     }
 
-    /// What an SDK configuration says: region, endpoint URL (also `AWS_ENDPOINT_URL_S3`), dual-stack, FIPS, checksums of answers,
+    /// What an SDK configuration says: region, endpoint URL (also `AWS_ENDPOINT_URL_S3`), dual-stack, FIPS, checksums of requests and answers,
     /// application name.
     /// `region` comes before the configuration's; when empty, the configuration's is taken.
     #[must_use]
@@ -95,6 +99,8 @@ impl EndpointConfig {
         }
         endpoint.checksum_mode =
             config.response_checksum_validation() != Some(ResponseChecksumValidation::WhenRequired);
+        endpoint.upload_checksums =
+            config.request_checksum_calculation() != Some(RequestChecksumCalculation::WhenRequired);
         endpoint.user_agent = config.app_name().map(|name| format!("app/{}", name.as_ref()));
         endpoint
     }

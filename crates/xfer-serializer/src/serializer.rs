@@ -10,7 +10,7 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 use aws_types::SdkConfig;
 use parking_lot::RwLock;
 use tokio::sync::OnceCell;
-use xfer_core::args::{ArgValue, ExtraArgs};
+use xfer_core::args::{ArgValue, ExtraArgs, requested_range};
 use xfer_core::error::{Error, ErrorKind};
 use xfer_core::id::PartNumber;
 
@@ -92,7 +92,9 @@ impl RequestSerializer {
             ..Stamp::key(&request.key)
         };
         if let Some(range) = &request.range {
-            stamp.headers.push(("range".into(), range.as_str().into()));
+            // Read and written again, so that what is no range does not become a header.
+            let range = requested_range(&ExtraArgs::new().range(range.as_str()))?;
+            stamp.headers.extend(range.map(|range| ("range".into(), range.header().into())));
         }
         // An anonymous template's stamp needs neither identity nor time.
         let stamped = template.stamp(&stamp, None, SystemTime::UNIX_EPOCH)?;

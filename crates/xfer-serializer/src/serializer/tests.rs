@@ -604,6 +604,19 @@ fn serialized_requests_go_there_and_back() {
 }
 
 #[test]
+fn serialized_requests_may_be_of_a_range() {
+    let serializer = RequestSerializer::builder(EndpointConfig::new("eu-central-1")).build().unwrap();
+    let mut dict = RequestDict::new(Operation::GetObject, "photos", "1.jpg");
+    dict.range = Some("bytes=5-99".to_owned());
+    let request = serializer.serialize_http_request(&dict).unwrap();
+    assert!(request.headers.contains(&("range".to_owned(), "bytes=5-99".to_owned())), "{:?}", request.headers);
+    for wrong in ["bytes=9-5", "5-99", "bytes=a-b", "bytes=0-1\r\nx: y"] {
+        dict.range = Some(wrong.to_owned());
+        assert_eq!(serializer.serialize_http_request(&dict).unwrap_err().kind(), ErrorKind::InvalidArgument, "{wrong}");
+    }
+}
+
+#[test]
 fn nothing_shows_a_secret() {
     let serializer =
         RequestSerializer::builder(EndpointConfig::new("eu-central-1")).credentials(credentials()).build().unwrap();
