@@ -4,6 +4,7 @@
 
 mod chunked;
 mod floor;
+mod run;
 mod serve;
 mod stream;
 
@@ -25,12 +26,19 @@ enum Command {
     Serve(serve::Args),
     /// Be the least client that there can be
     Floor(floor::Args),
+    /// Measure: every client, every workload
+    Run(run::Args),
+    /// Run one command and tell what it took
+    #[command(hide = true)]
+    Measure(run::measure::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Args::parse().command {
         Command::Serve(args) => serve::run(&args),
         Command::Floor(args) => floor::run(args),
+        Command::Run(args) => run::run(&args),
+        Command::Measure(args) => run::measure::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

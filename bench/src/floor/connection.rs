@@ -191,6 +191,12 @@ impl Connection {
     pub(crate) fn receive_file(&mut self, file: &File, to: u64, length: u64, digest: &mut Digest) -> io::Result<()> {
         let mut done = 0;
         while done < length {
+            if self.pieces.is_empty() && self.records.is_none() {
+                // Nothing but the body is to come, so a whole buffer can be waited for.
+                let most = (length - done).min(self.buffer.len() as u64) as usize;
+                let read = recv(self.stream.as_raw_fd(), &mut self.buffer[..most], MsgFlags::MSG_WAITALL)?;
+                self.pieces.extend((read > 0).then_some(0..read));
+            }
             let mut slices = Vec::new();
             let mut total = 0;
             // All that is there goes by one call.

@@ -23,6 +23,8 @@ pub(crate) struct Answer {
     pub(crate) content: Content,
     /// What `--verify` found out about an upload or a delete.
     pub(crate) verdict: Option<Result<(), String>>,
+    /// Objects that were deleted.
+    pub(crate) deleted: u64,
 }
 
 /// A reply's body.
@@ -37,7 +39,7 @@ pub(crate) enum Content {
 
 impl Answer {
     fn text(status: u16, text: impl Into<String>) -> Self {
-        Self { status, headers: String::new(), content: Content::Text(text.into()), verdict: None }
+        Self { status, headers: String::new(), content: Content::Text(text.into()), verdict: None, deleted: 0 }
     }
 
     fn xml(text: &str) -> Self {
@@ -104,7 +106,7 @@ pub(crate) fn answer(request: &Request, body: &Body, uploads: &Uploads) -> Answe
         Operation::AbortMultipartUpload if uploads.abort(id) => Answer::text(204, ""),
         Operation::AbortMultipartUpload => no_such_upload(),
         Operation::ListParts => uploads.parts(id).map_or_else(no_such_upload, |parts| list_parts(&parts)),
-        Operation::DeleteObject => Answer::text(204, "").judged(known(&request.key)),
+        Operation::DeleteObject => Answer { deleted: 1, ..Answer::text(204, "") }.judged(known(&request.key)),
         Operation::DeleteObjects => delete(&body.text),
         Operation::Unknown => Answer::error(501, "NotImplemented", "This server does not know this request."),
     }
@@ -146,7 +148,7 @@ fn read(request: &Request) -> Answer {
         _ => Content::Stream { from: object.start + first, length },
     };
     let status = if selected.is_some() { 206 } else { 200 };
-    let mut answer = Answer { status, headers: String::new(), content, verdict: None }
+    let mut answer = Answer { status, headers: String::new(), content, verdict: None, deleted: 0 }
         .with("ETag", format_args!("\"{etag}\""))
         .with("Last-Modified", MODIFIED)
         .with("Accept-Ranges", "bytes")
@@ -199,7 +201,7 @@ fn delete(text: &str) -> Answer {
         }
     }
     out += "</DeleteResult>";
-    Answer::xml(&out).judged(keys.iter().try_for_each(|key| known(key)))
+    Answer { deleted: keys.len() as u64, ..Answer::xml(&out) }.judged(keys.iter().try_for_each(|key| known(key)))
 }
 
 /// The keys below a prefix that says how many there are: `many/size-1KiB/count-1000/`.

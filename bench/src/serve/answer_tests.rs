@@ -97,7 +97,7 @@ fn deletes_tell_each_key_unless_asked_not_to() {
     let two = "<Key>size-1/a</Key><Key>size-1/b</Key>";
     let answer = ask("POST /b?delete", "", two);
     assert_eq!(elements(text(&answer), "Deleted").len(), 2);
-    assert_eq!(answer.verdict, Some(Ok(())));
+    assert_eq!((answer.verdict, answer.deleted), (Some(Ok(())), 2));
     let quiet = ask("POST /b?delete", "", &format!("<Quiet>true</Quiet>{two}<Key>unknown</Key>"));
     assert_eq!(elements(text(&quiet), "Deleted").len(), 0);
     assert!(quiet.verdict.unwrap().is_err());

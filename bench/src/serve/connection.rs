@@ -110,6 +110,7 @@ impl Connection {
             return Ok(Next::GoOn);
         }
         let answer = answer(request, &body, &shared.uploads);
+        shared.stats.deleted(answer.deleted);
         match &answer.verdict {
             Some(Ok(())) if behaviour.verify => shared.stats.verified(),
             Some(Err(what)) => shared.stats.complain(format!("{:?} {}: {what}", request.operation, request.key)),

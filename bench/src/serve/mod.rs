@@ -24,7 +24,7 @@ use xfer_core::units;
 use self::connection::{Behaviour, Shared};
 use self::pace::Pacer;
 
-pub(crate) use self::request::{Operation, base64_of};
+pub(crate) use self::request::base64_of;
 
 /// Enough for a connection's calls; its buffers are elsewhere.
 const STACK: usize = 256 << 10;

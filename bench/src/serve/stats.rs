@@ -22,6 +22,7 @@ pub(crate) struct Stats {
     refused: AtomicU64,
     torn: AtomicU64,
     verified: AtomicU64,
+    deleted: AtomicU64,
     lists: Mutex<Lists>,
 }
 
@@ -61,6 +62,8 @@ pub(crate) struct Report {
     pub(crate) refused: u64,
     /// Answers that were torn off.
     pub(crate) torn: u64,
+    /// Objects that were deleted.
+    pub(crate) deleted: u64,
     /// Uploads and deletes found right under `--verify`.
     pub(crate) verified: u64,
     /// What was found wrong under `--verify`.
@@ -109,6 +112,10 @@ impl Stats {
         self.verified.fetch_add(1, Relaxed);
     }
 
+    pub(crate) fn deleted(&self, objects: u64) {
+        self.deleted.fetch_add(objects, Relaxed);
+    }
+
     pub(crate) fn complain(&self, what: String) {
         let Ok(mut lists) = self.lists.lock() else { return };
         if lists.complaints.len() < COMPLAINTS {
@@ -118,7 +125,8 @@ impl Stats {
 
     /// Everything from zero again, but for connections that are open.
     pub(crate) fn reset(&self) {
-        for counter in [&self.opened, &self.received, &self.sent, &self.refused, &self.torn, &self.verified] {
+        let counters = [&self.opened, &self.received, &self.sent, &self.refused, &self.torn, &self.verified, &self.deleted];
+        for counter in counters {
             counter.store(0, Relaxed);
         }
         self.peak.store(self.open.load(Relaxed), Relaxed);
@@ -138,6 +146,7 @@ impl Stats {
             refused: self.refused.load(Relaxed),
             torn: self.torn.load(Relaxed),
             verified: self.verified.load(Relaxed),
+            deleted: self.deleted.load(Relaxed),
             ..Report::default()
         };
         if let Ok(lists) = self.lists.lock() {
