@@ -4,6 +4,7 @@
 
 mod chunked;
 mod floor;
+mod report;
 mod run;
 mod serve;
 mod stream;
@@ -28,6 +29,8 @@ enum Command {
     Floor(floor::Args),
     /// Measure: every client, every workload
     Run(run::Args),
+    /// Make a page of what was measured
+    Report(report::Args),
     /// Run one command and tell what it took
     #[command(hide = true)]
     Measure(run::measure::Args),
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Floor(args) => floor::run(args),
         Command::Run(args) => run::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Measure(args) => run::measure::run(&args),
     };
     match result {

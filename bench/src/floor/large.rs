@@ -33,7 +33,8 @@ pub(super) fn get(target: &Target, key: &str, path: &Path) -> io::Result<()> {
     let object = connection.good_head()?;
     drop(connection);
     let file = File::create(path)?;
-    let direct = target.direct.then(|| OpenOptions::new().write(true).custom_flags(libc::O_DIRECT).open(path)).transpose()?;
+    let direct =
+        target.direct.then(|| OpenOptions::new().write(true).custom_flags(libc::O_DIRECT).open(path)).transpose()?;
     let parts = in_parts(target, object.length, |connection, _, from, length| {
         let range = format!("Range: bytes={from}-{}\r\nIf-Match: {}\r\n", from + length - 1, object.etag);
         connection.send(&target.request("GET", key, &range), &[])?;
@@ -50,7 +51,9 @@ pub(super) fn get(target: &Target, key: &str, path: &Path) -> io::Result<()> {
     })?;
     let found = base64_of(ALGORITHM, whole(&parts));
     match object.checksum {
-        Some(wanted) if wanted != found => Err(io::Error::other(format!("the checksum is {found} instead of {wanted}"))),
+        Some(wanted) if wanted != found => {
+            Err(io::Error::other(format!("the checksum is {found} instead of {wanted}")))
+        }
         _ => Ok(()),
     }
 }

@@ -102,7 +102,9 @@ pub(crate) fn run(args: Args) -> io::Result<()> {
 
 impl Target {
     fn new(options: Options) -> io::Result<Self> {
-        let wrong = || io::Error::new(io::ErrorKind::InvalidInput, "the endpoint has to be http://HOST:PORT or https://HOST:PORT");
+        let wrong = || {
+            io::Error::new(io::ErrorKind::InvalidInput, "the endpoint has to be http://HOST:PORT or https://HOST:PORT")
+        };
         let (scheme, authority) = options.endpoint.split_once("://").ok_or_else(wrong)?;
         let (host, port) = authority.trim_end_matches('/').rsplit_once(':').ok_or_else(wrong)?;
         let tls = (scheme == "https").then(|| trust(options.ca)).transpose()?;
@@ -131,9 +133,12 @@ impl Target {
     /// Runs `work` on every connection's thread; the first error ends the program's.
     fn on_each(&self, threads: u64, work: impl Fn(&mut Connection) -> io::Result<()> + Sync) -> io::Result<()> {
         std::thread::scope(|scope| {
-            let threads: Vec<_> =
-                (0..threads).map(|_| scope.spawn(|| Connection::open(self).and_then(|mut connection| work(&mut connection)))).collect();
-            threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| io::Error::other("a thread panicked"))?)
+            let threads: Vec<_> = (0..threads)
+                .map(|_| scope.spawn(|| Connection::open(self).and_then(|mut connection| work(&mut connection))))
+                .collect();
+            threads
+                .into_iter()
+                .try_for_each(|thread| thread.join().map_err(|_| io::Error::other("a thread panicked"))?)
         })
     }
 }

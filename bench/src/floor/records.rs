@@ -128,7 +128,7 @@ impl Records {
             // Zeroes may stand behind the type.
             let last = opened.iter().rposition(|byte| *byte != 0).ok_or_else(|| wrong("a record without a type"))?;
             match opened[last] {
-                DATA if last > 0 => pieces.extend([at + HEAD..at + HEAD + last]),
+                DATA if last > 0 => pieces.extend(Some(at + HEAD..at + HEAD + last)),
                 DATA => {}
                 // Of the messages after the handshake 4 is a ticket.
                 HANDSHAKE if opened[0] == 4 => {}

@@ -53,7 +53,9 @@ impl Client {
     /// Who it is, with how it is set up.
     pub(crate) fn about(self) -> &'static str {
         match self {
-            Client::Floor => "the least that a client can do: 8 blocking sockets, buffers of 256 KiB, CRC64NVME of all bytes",
+            Client::Floor => {
+                "the least that a client can do: 8 blocking sockets, buffers of 256 KiB, CRC64NVME of all bytes"
+            }
             Client::Floor64 => "the same with 64 sockets",
             Client::FloorDirect => "the same, writing around the page cache, 1 MiB at a time",
             Client::Xfer => "the command `xfer` at its defaults",
@@ -103,7 +105,10 @@ impl Programs {
             Client::Xfer => with(&self.xfer, &["--version"]),
             Client::Awscrt => with(
                 &self.venv.join("bin/python3"),
-                &["-c", "import awscrt, s3transfer, s3transfer.crt; print('s3transfer', s3transfer.__version__, 'awscrt', awscrt.__version__)"],
+                &[
+                    "-c",
+                    "import awscrt, s3transfer, s3transfer.crt; print('s3transfer', s3transfer.__version__, 'awscrt', awscrt.__version__)",
+                ],
             ),
             Client::S5cmd => with(&self.venv.join("bin/s5cmd"), &["version"]),
             Client::ObjectStore | Client::TransferManager => with(&self.peer(client), &["version"]),
@@ -178,14 +183,13 @@ impl CommandLine {
 fn plain_words(task: &Task<'_>) -> Vec<String> {
     let (key, count) = (task.workload.key(), task.workload.count.to_string());
     let (source, target) = (text(task.source), text(task.target));
-    let words = match task.workload.kind {
+    match task.workload.kind {
         Kind::Get => vec!["get".to_owned(), key, target],
         Kind::Put => vec!["put".to_owned(), source, key],
         Kind::GetMany => vec!["get-many".to_owned(), key, count, target],
         Kind::PutMany => vec!["put-many".to_owned(), source, count, key],
         Kind::DeleteMany => vec!["delete-many".to_owned(), key, count],
-    };
-    words
+    }
 }
 
 fn floor(programs: &Programs, task: &Task<'_>, options: &[&str]) -> Vec<String> {

@@ -207,7 +207,13 @@ impl Bench {
         })
     }
 
-    fn measure(&self, workload: &Workload, client: Client, line: &CommandLine, pool: Option<&Path>) -> io::Result<Usage> {
+    fn measure(
+        &self,
+        workload: &Workload,
+        client: Client,
+        line: &CommandLine,
+        pool: Option<&Path>,
+    ) -> io::Result<Usage> {
         let report = self.files.work().join("usage");
         let words = self.files.work().join("words");
         let log = File::create(&words)?;

@@ -202,6 +202,9 @@ mod tests {
 
     #[test]
     fn sizes_are_short_and_exact() {
-        assert_eq!([1, 1024, 1025, 256 << 10, 2 << 30, 1536 << 20].map(size_name), ["1", "1KiB", "1025", "256KiB", "2GiB", "1536MiB"]);
+        assert_eq!(
+            [1, 1024, 1025, 256 << 10, 2 << 30, 1536 << 20].map(size_name),
+            ["1", "1KiB", "1025", "256KiB", "2GiB", "1536MiB"]
+        );
     }
 }

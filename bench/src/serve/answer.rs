@@ -32,7 +32,10 @@ pub(crate) struct Answer {
 pub(crate) enum Content {
     Text(String),
     /// Bytes of the stream, from a place in it on.
-    Stream { from: u64, length: u64 },
+    Stream {
+        from: u64,
+        length: u64,
+    },
     /// As long as this, but not sent: of HEAD.
     Described(u64),
 }
@@ -217,7 +220,11 @@ fn list(request: &Request) -> Answer {
     let mut out = format!("<ListBucketResult><Name>bench</Name><Prefix>{}</Prefix>", escape(prefix));
     let _ = write!(out, "<KeyCount>{}</KeyCount><MaxKeys>{most}</MaxKeys>", end.saturating_sub(begin));
     if end < count && end > begin {
-        let _ = write!(out, "<IsTruncated>true</IsTruncated><NextContinuationToken>{}</NextContinuationToken>", number(end - 1));
+        let _ = write!(
+            out,
+            "<IsTruncated>true</IsTruncated><NextContinuationToken>{}</NextContinuationToken>",
+            number(end - 1)
+        );
     } else {
         out += "<IsTruncated>false</IsTruncated>";
     }

@@ -144,7 +144,8 @@ impl Request {
     }
 
     fn take_header(&mut self, name: &str, value: &str) -> io::Result<()> {
-        let number = || value.parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, format!("{name}: {value}")));
+        let number =
+            || value.parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, format!("{name}: {value}")));
         match name.to_ascii_lowercase().as_str() {
             "range" => self.wanted = range(value).unwrap_or(Wanted::All),
             "if-match" => self.if_match = Some(value.trim_matches('"').to_owned()),
@@ -285,7 +286,10 @@ mod tests {
     fn keys_and_parameters_are_decoded() {
         let request = parse("GET /b/a%20b/%C3%BC%?prefix=x%2Fy&empty HTTP/1.1");
         assert_eq!(request.key, "a b/\u{fc}%");
-        assert_eq!((request.query("prefix"), request.query("empty"), request.query("no")), (Some("x/y"), Some(""), None));
+        assert_eq!(
+            (request.query("prefix"), request.query("empty"), request.query("no")),
+            (Some("x/y"), Some(""), None)
+        );
     }
 
     #[test]

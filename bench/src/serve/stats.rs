@@ -125,7 +125,8 @@ impl Stats {
 
     /// Everything from zero again, but for connections that are open.
     pub(crate) fn reset(&self) {
-        let counters = [&self.opened, &self.received, &self.sent, &self.refused, &self.torn, &self.verified, &self.deleted];
+        let counters =
+            [&self.opened, &self.received, &self.sent, &self.refused, &self.torn, &self.verified, &self.deleted];
         for counter in counters {
             counter.store(0, Relaxed);
         }

@@ -139,7 +139,9 @@ impl Session {
             return Err(format!("{offset} bytes instead of {}", object.size));
         }
         match &request.checksum {
-            Some(given) if given.algorithm() == Some(ALGORITHM) && given.value != base64_of(ALGORITHM, object.crc()) => {
+            Some(given)
+                if given.algorithm() == Some(ALGORITHM) && given.value != base64_of(ALGORITHM, object.crc()) =>
+            {
                 Err(format!("the whole is said to have the checksum {}", given.value))
             }
             _ => Ok(()),
