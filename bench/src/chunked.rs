@@ -80,7 +80,10 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
 
-    fn read(text: &str) -> io::Result<(String, Vec<(String, String)>, usize)> {
+    /// What was in the chunks, the trailers, and how many bytes were left.
+    type Found = (String, Vec<(String, String)>, usize);
+
+    fn read(text: &str) -> io::Result<Found> {
         let mut rest = text.as_bytes();
         let mut body = Chunked::new(&mut rest);
         let mut out = String::new();

@@ -52,17 +52,21 @@ impl Server {
         Ok(server)
     }
 
-    /// What it has seen since the last reset.
+    /// What it has seen since the last reset, as soon as no client is connected: what was sent last is counted a little later than it arrives.
     pub(crate) fn stats(&self) -> io::Result<Report> {
-        Ok(serde_json::from_str(&self.ask("GET /stats")?)?)
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let report: Report = serde_json::from_str(&self.ask("GET /stats")?)?;
+            if report.open == 0 || Instant::now() > until {
+                return Ok(report);
+            }
+            std::thread::sleep(LOOK);
+        }
     }
 
     /// Counts from zero, as soon as no client is connected.
     pub(crate) fn reset(&self) -> io::Result<()> {
-        let until = Instant::now() + PATIENCE;
-        while self.stats()?.open > 0 && Instant::now() < until {
-            std::thread::sleep(LOOK);
-        }
+        self.stats()?;
         self.ask("POST /reset").map(|_| ())
     }
 
