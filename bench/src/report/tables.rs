@@ -86,7 +86,7 @@ pub(crate) fn workload(name: Name, results: &Results) -> String {
         (false, bytes) => size_name(bytes),
     };
     let cores = if run.pinned { "server and client on a core each" } else { "all cores for both" };
-    let mut out = format!("{} {what}; {cores}; {} rounds.\n\n", name.about(), results.rounds());
+    let mut out = format!("{} {what}; {cores}; rounds: {}.\n\n", name.about(), results.rounds());
     let base = base(name);
     let _ = writeln!(
         out,
@@ -145,7 +145,7 @@ mod tests {
         assert!(rows[0].starts_with("| floor | 1.00 | 1.00–1.00 | 1.00 | 4.00 | 0.50 | 20 |"), "{}", rows[0]);
         assert!(rows[1].starts_with("| **xfer** | 1.10 | 1.00–1.20 | 1.10 |"), "{}", rows[1]);
         assert!(rows[2].starts_with("| awscrt | 4.00 "), "{}", rows[2]);
-        assert!(text.contains("2GiB") && text.contains("3 rounds"), "{text}");
+        assert!(text.contains("2GiB") && text.contains("rounds: 3"), "{text}");
         let columns: Vec<usize> =
             text.lines().filter(|line| line.starts_with('|')).map(|line| line.matches('|').count()).collect();
         assert!(columns.iter().all(|count| *count == columns[0]), "{text}");
