@@ -1,0 +1,313 @@
+//! `xfer-bench run`: every client does every workload in turn, round after round, and each run becomes a line of JSON.
+//!
+//! Clients alternate (A B C A B C), so that what disturbs the machine disturbs all of them. The first round is not counted: in it the server
+//! checks every byte that is uploaded, and what was downloaded is compared with what it should be. A client that fails is left out of the
+//! rest of the workload.
+
+mod client;
+mod files;
+pub(crate) mod measure;
+pub(crate) mod record;
+mod server;
+pub(crate) mod workload;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use xfer_core::units;
+
+pub(crate) use self::client::Client;
+use self::client::{CommandLine, Programs, Task};
+use self::files::Files;
+use self::measure::Usage;
+use self::record::{Line, Machine, Run, Series, load};
+use self::server::Server;
+use self::workload::{Kind, Name, Scale, Workload};
+use crate::serve::stats::Report;
+
+/// Core of the server, and of the client, when they are kept apart.
+const SERVER_CORE: usize = 0;
+const CLIENT_CORE: usize = 1;
+/// Bytes of a client's own words that are shown when it fails.
+const LAST_WORDS: usize = 2000;
+
+/// Words of `xfer-bench run`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// File to append results to
+    #[arg(long, default_value = "results.jsonl")]
+    out: PathBuf,
+    /// Only these workloads
+    #[arg(long, value_delimiter = ',', value_enum)]
+    workloads: Vec<Name>,
+    /// Only these clients
+    #[arg(long, value_delimiter = ',', value_enum)]
+    clients: Vec<Client>,
+    /// Rounds that count
+    #[arg(long, default_value_t = 5)]
+    runs: u32,
+    /// Size of a large object; from afar and to the disk it is twice that
+    #[arg(long, default_value = "2GiB", value_parser = units::parse_bytes)]
+    size: u64,
+    /// Number of objects of 1 KiB; of those of 256 KiB there are a tenth
+    #[arg(long, default_value_t = 10_000)]
+    count: u64,
+    /// Folder for files in memory: on a tmpfs
+    #[arg(long, default_value = "/dev/shm")]
+    memory: PathBuf,
+    /// Folder for files on a disk
+    #[arg(long, default_value = ".")]
+    disk: PathBuf,
+    /// The command xfer [default: beside this one]
+    #[arg(long)]
+    xfer: Option<PathBuf>,
+    /// Folder of the programs made from bench/peers [default: beside this one]
+    #[arg(long)]
+    peers: Option<PathBuf>,
+    /// Python environment with boto3[crt] and s5cmd
+    #[arg(long, default_value = "venv")]
+    venv: PathBuf,
+    /// Seconds after which a client is killed
+    #[arg(long, default_value_t = 600)]
+    timeout: u64,
+    /// Keep neither server nor client on a core of its own
+    #[arg(long)]
+    no_pin: bool,
+    /// What the report says has to be typed to repeat it
+    #[arg(long, default_value = "xfer-bench run")]
+    command_line: String,
+}
+
+/// Measures.
+///
+/// # Errors
+/// When something of its own does not work, or the floor or xfer failed in some run.
+pub(crate) fn run(args: &Args) -> io::Result<()> {
+    let own = std::env::current_exe()?;
+    let beside = own.parent().unwrap_or(Path::new(".")).to_owned();
+    let programs = Programs {
+        xfer: args.xfer.clone().unwrap_or_else(|| beside.join("xfer")),
+        peers: args.peers.clone().unwrap_or(beside),
+        venv: args.venv.clone(),
+        own,
+    };
+    let machine = Machine::this();
+    let mut versions = BTreeMap::new();
+    let mut clients = Vec::new();
+    for client in Client::ALL {
+        if !args.clients.is_empty() && !args.clients.contains(&client) {
+            continue;
+        }
+        match programs.version(client) {
+            Some(version) => {
+                versions.insert(client.text().to_owned(), version);
+                clients.push(client);
+            }
+            None => say(&format!("{} is not there and is left out", client.text())),
+        }
+    }
+    let id = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    let mut bench = Bench {
+        out: OpenOptions::new().create(true).append(true).open(&args.out)?,
+        files: Files::new(&args.memory, &args.disk)?,
+        pins: !args.no_pin && machine.cores > CLIENT_CORE,
+        runs: args.runs,
+        timeout: args.timeout,
+        series: id,
+        programs,
+        clients,
+        failures: Vec::new(),
+    };
+    bench.write(&Line::Series(Series { id, command: args.command_line.clone(), machine, clients: versions }))?;
+    let names = if args.workloads.is_empty() { Name::ALL } else { &args.workloads };
+    for name in names {
+        bench.workload(&Workload::new(*name, Scale { size: args.size, count: args.count }))?;
+    }
+    if bench.failures.is_empty() { Ok(()) } else { Err(io::Error::other(bench.failures.join("; "))) }
+}
+
+struct Bench {
+    out: File,
+    files: Files,
+    pins: bool,
+    runs: u32,
+    timeout: u64,
+    series: u64,
+    programs: Programs,
+    clients: Vec<Client>,
+    failures: Vec<String>,
+}
+
+impl Bench {
+    fn workload(&mut self, workload: &Workload) -> io::Result<()> {
+        let mut clients: Vec<Client> =
+            self.clients.iter().copied().filter(|client| client.takes_part(workload)).collect();
+        self.files.prepare(workload)?;
+        self.round(workload, &mut clients, 0, &self.server(workload, true)?)?;
+        let server = self.server(workload, false)?;
+        for round in 1..=self.runs {
+            self.round(workload, &mut clients, round, &server)?;
+        }
+        self.files.forget()
+    }
+
+    fn server(&self, workload: &Workload, verify: bool) -> io::Result<Server> {
+        let core = (self.pins && workload.pinned).then_some(SERVER_CORE);
+        Server::start(workload, verify, core, self.files.work())
+    }
+
+    fn round(&mut self, workload: &Workload, clients: &mut Vec<Client>, round: u32, server: &Server) -> io::Result<()> {
+        let mut failed = Vec::new();
+        for client in clients.iter() {
+            let run = self.once(workload, *client, round, server)?;
+            say(&line_for(&run));
+            if let Some(failure) = &run.usage.failure {
+                failed.push(*client);
+                if matches!(client, Client::Floor | Client::Floor64 | Client::FloorDirect | Client::Xfer) {
+                    self.failures.push(format!("{} failed in {}: {failure}", run.client, run.workload));
+                }
+            }
+            self.write(&Line::Run(run))?;
+        }
+        clients.retain(|client| !failed.contains(client));
+        Ok(())
+    }
+
+    fn once(&mut self, workload: &Workload, client: Client, round: u32, server: &Server) -> io::Result<Run> {
+        let pool = self.files.begin(workload)?;
+        server.reset()?;
+        let target = self.files.target(workload);
+        let task = Task { workload, server, source: self.files.source(), target: &target, work: self.files.work() };
+        let line = CommandLine::new(client, &self.programs, &task)?;
+        let load = load();
+        let mut usage = self.measure(workload, client, &line, pool.as_deref())?;
+        let stats = server.stats()?;
+        if usage.failure.is_none() {
+            usage.failure = self.fault(workload, round, &stats, &target);
+        }
+        Ok(Run {
+            series: self.series,
+            workload: workload.name.text().to_owned(),
+            client: client.text().to_owned(),
+            round,
+            bytes: workload.moved(),
+            objects: workload.count,
+            pinned: self.pins && workload.pinned,
+            usage,
+            opened: stats.opened,
+            peak: stats.peak,
+            requests: stats.operations.values().sum(),
+            refused: stats.refused,
+            server: stats.cpu,
+            load,
+        })
+    }
+
+    fn measure(
+        &self,
+        workload: &Workload,
+        client: Client,
+        line: &CommandLine,
+        pool: Option<&Path>,
+    ) -> io::Result<Usage> {
+        let report = self.files.work().join("usage");
+        let words = self.files.work().join("words");
+        let log = File::create(&words)?;
+        // Whatever is left from the run before must not be taken for this one's.
+        let _ = fs::remove_file(&report);
+        let mut command = Command::new(&self.programs.own);
+        command.arg("measure").arg("--report").arg(&report).args(["--timeout", &self.timeout.to_string()]);
+        if self.pins && workload.pinned {
+            command.args(["--core", &CLIENT_CORE.to_string()]);
+        }
+        if let Some(pool) = pool {
+            command.arg("--pool").arg(pool);
+            if client.reserves() {
+                command.args(["--ahead", &workload.bytes().to_string()]);
+            }
+        }
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("AWS_") {
+                command.env_remove(name);
+            }
+        }
+        command.arg("--").args(&line.words).envs(line.environment.iter().cloned());
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let status = command.status()?;
+        let mut usage = match fs::read(&report) {
+            Ok(text) => serde_json::from_slice::<Usage>(&text)?,
+            Err(_) => Usage { failure: Some(status.to_string()), ..Usage::default() },
+        };
+        if let Some(failure) = &mut usage.failure {
+            let said = fs::read(&words)?;
+            let said = String::from_utf8_lossy(&said[said.len().saturating_sub(LAST_WORDS)..]).trim().to_owned();
+            *failure = format!("{failure}: {said}");
+        }
+        Ok(usage)
+    }
+
+    /// What a client did wrong although it says that all is well.
+    fn fault(&self, workload: &Workload, round: u32, stats: &Report, target: &Path) -> Option<String> {
+        let moved = match workload.kind {
+            Kind::Get | Kind::GetMany => stats.sent,
+            Kind::Put | Kind::PutMany => stats.received,
+            Kind::DeleteMany => 0,
+        };
+        if moved < workload.moved() {
+            return Some(format!("only {moved} of {} bytes were moved", workload.moved()));
+        }
+        if workload.kind == Kind::DeleteMany && stats.deleted < workload.count {
+            return Some(format!("only {} of {} objects were deleted", stats.deleted, workload.count));
+        }
+        if !stats.complaints.is_empty() {
+            return Some(stats.complaints.join("; "));
+        }
+        let uploads = match workload.kind {
+            Kind::Put | Kind::PutMany => workload.count,
+            _ => 0,
+        };
+        if round == 0 && stats.verified < uploads {
+            return Some(format!("only {} of {uploads} uploads were found right", stats.verified));
+        }
+        if round == 0 && matches!(workload.kind, Kind::Get | Kind::GetMany) {
+            return self.files.check(workload, target).err().map(|error| error.to_string());
+        }
+        None
+    }
+
+    fn write(&mut self, line: &Line) -> io::Result<()> {
+        writeln!(self.out, "{}", serde_json::to_string(line)?)
+    }
+}
+
+/// One run in short, for whoever watches.
+fn line_for(run: &Run) -> String {
+    let usage = &run.usage;
+    let processor = usage.user + usage.system;
+    let cost = if run.objects > 1 {
+        format!("{:7.1} us/object", processor * 1e6 / run.objects as f64)
+    } else {
+        format!("{:7.3} s/GiB", processor / (run.bytes as f64 / units::GIB as f64))
+    };
+    let verdict = usage.failure.as_ref().map_or_else(String::new, |failure| format!("  FAILED {failure}"));
+    let what = if run.round == 0 { "warm-up".to_owned() } else { format!("round {}", run.round) };
+    format!(
+        "{:11} {what:8} {:17} {:7.2} s wall {processor:7.2} s processor {cost} {:5} MiB {:3} connections, server {:.2} s, load {:.1}{verdict}",
+        run.workload,
+        run.client,
+        usage.wall,
+        usage.memory / units::MIB,
+        run.peak,
+        run.server,
+        run.load,
+    )
+}
+
+fn say(what: &str) {
+    // Whoever closed standard error does not want to know.
+    let _ = writeln!(io::stderr(), "{what}");
+}
