@@ -88,7 +88,7 @@ pub(crate) struct FileTarget {
 /// How far it has come. It ends once: an attempt that is late makes no file of an ended download.
 enum State {
     Absent,
-    Made(Temporary),
+    Made(Box<Temporary>),
     Committed,
     Discarded,
 }
@@ -122,7 +122,8 @@ impl FileTarget {
         }
         let (path, file) = create_beside(&self.path, self.os.as_ref())?;
         let file = Arc::new(file);
-        *state = State::Made(Temporary { path, file: Arc::clone(&file), kept: false, os: Arc::clone(&self.os) });
+        let made = Temporary { path, file: Arc::clone(&file), kept: false, os: Arc::clone(&self.os) };
+        *state = State::Made(Box::new(made));
         Ok(file)
     }
 
