@@ -27,8 +27,7 @@ mod cut;
 mod meter;
 
 use cut::Cut;
-use meter::Meter;
-pub(crate) use meter::{JobProgress, Resume};
+pub(crate) use meter::{JobProgress, Meter, Resume};
 
 static NEXT_TRANSFER: AtomicU64 = AtomicU64::new(1);
 

@@ -61,7 +61,8 @@ fn upload(parts: u64, etag: &Arc<str>, checksum: &Checksum) -> Machine {
 }
 
 fn download(facts: &ObjectFacts, checksum: &Checksum) -> Machine {
-    let machine = DownloadMachine::new(DownloadSpec { part_size: PART, window: WINDOW, ordered: false, validate: true });
+    let machine =
+        DownloadMachine::new(DownloadSpec { part_size: PART, window: WINDOW, ordered: false, validate: true });
     let landed = || Reply::RangeLanded { length: PART, checksum: Some(checksum.clone()) };
     run(machine.into(), |job, asked| match asked {
         Job::Discover { .. } => {

@@ -99,7 +99,8 @@ fn answers(criterion: &mut Criterion) {
             Err(error) => panic!("{error}"),
         });
     });
-    let body = b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>SlowDown</Code><Message>Please reduce your request \
+    let body =
+        b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>SlowDown</Code><Message>Please reduce your request \
         rate.</Message><RequestId>4M0NVEX4MPLE0001</RequestId><HostId>kZ0a1b2c3d4e5f6g7h8i9j0</HostId></Error>";
     criterion.bench_function("decode, error", |bencher| {
         let answer = Answer::new(Operation::UploadPart, 503, &head).with_body(body);

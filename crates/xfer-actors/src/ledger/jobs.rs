@@ -112,6 +112,11 @@ impl Jobs {
         self.0.iter().map(|(id, record)| (*id, record.as_ref()))
     }
 
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.0.capacity()
+    }
+
     fn place(&self, id: JobId) -> Result<usize, usize> {
         match self.0.back() {
             // A new job's id is above all others, but for those of a machine that cleans up.

@@ -185,9 +185,14 @@ fn a_scheduler_that_starts_anew_finds_the_jobs_in_their_order() {
     }
     let flying = duty(&ledger, &transfer, JobId(7), 0);
     duty(&ledger, &transfer, JobId(8), 0).fulfil(deleted(), &Outbox::default());
-    let found: Vec<u32> = transfer.reconcile().iter().map(|(id, _)| id.0).collect();
-    assert_eq!(found, (0..100).filter(|id| *id != 7).collect::<Vec<_>>());
-    assert!(matches!(transfer.reconcile()[7], (JobId(8), Pending::Ended)));
+    let pending = transfer.reconcile();
+    assert_eq!(pending.iter().map(|(id, _)| id.0).collect::<Vec<_>>(), (0..100).collect::<Vec<_>>());
+    let is_right = |(id, pending): &(JobId, Pending)| match id.0 {
+        7 => matches!(pending, Pending::Flying),
+        8 => matches!(pending, Pending::Ended),
+        _ => matches!(pending, Pending::Queued),
+    };
+    assert!(pending.iter().all(is_right));
     drop(flying);
 }
 
@@ -338,4 +343,21 @@ fn an_in_order_target_tells_its_transfer_while_there_is_one() {
     drop(transfer);
     // Nobody is there to be told, and the poller hears the end.
     assert!(matches!(call.poll_piece(&mut context), std::task::Poll::Ready(Some(Err(_)))));
+}
+
+/// There may be a million of them. What all of it comes to is in `docs/semantics.md`, as the suite `scale` measures it.
+#[cfg(target_pointer_width = "64")]
+#[test]
+fn what_a_waiting_transfer_consists_of_is_small() {
+    let sizes = [size_of::<Call>(), size_of::<Transfer>(), size_of::<jobs::JobRecord>(), size_of::<Target>()];
+    assert!(sizes.iter().zip([256, 224, 176, 72]).all(|(size, most)| *size <= most), "{sizes:?}");
+    let ledger = ledger();
+    let (transfer, _told) = entered(&ledger, upload(&b"x"[..]));
+    transfer.add_job(JOB, Job::DeleteObject);
+    assert!(transfer.next_event().is_some());
+    assert_eq!(
+        transfer.spare_room(),
+        (0, 1),
+        "no room for events that have not come, nor for jobs that have not begun"
+    );
 }

@@ -324,6 +324,12 @@ impl Transfer {
         event
     }
 
+    /// For how many events, and how many jobs, there is room.
+    #[cfg(test)]
+    pub(super) fn spare_room(&self) -> (usize, usize) {
+        (self.inbox.lock().capacity(), self.jobs.lock().capacity())
+    }
+
     /// Puts in what the machine has to think about before everything else.
     pub(crate) fn tell_first(&self, event: Event) {
         self.inbox.lock().push_front(event);
