@@ -10,6 +10,7 @@
 
 mod common;
 
+use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
@@ -46,22 +47,33 @@ fn resident() -> u64 {
     kib << 10
 }
 
-/// Time that this process has computed, on all threads.
+/// Time that this process has computed, on all threads, in steps of 10 ms.
 fn computed() -> Duration {
-    let own = |entry: std::io::Result<std::fs::DirEntry>| {
-        // A thread may end between the list and the look; what it has done is lost then, and threads of pools stay.
-        std::fs::read_to_string(entry.unwrap().path().join("schedstat")).map_or(0, |text| first_number(&text))
-    };
-    Duration::from_nanos(std::fs::read_dir("/proc/self/task").unwrap().map(own).sum())
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    // Behind the name, which may hold anything: user and system time are fields 14 and 15, in hundredths of a second.
+    let mut fields = stat.rsplit_once(')').unwrap().1.split_whitespace().skip(11);
+    let mut field = || fields.next().unwrap().parse::<u64>().unwrap();
+    Duration::from_millis(10 * (field() + field()))
 }
 
 /// Time that this thread has computed.
 fn computed_here() -> Duration {
-    Duration::from_nanos(first_number(&std::fs::read_to_string("/proc/thread-self/schedstat").unwrap()))
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(stat.split_whitespace().next().unwrap().parse().unwrap())
 }
 
-fn first_number(text: &str) -> u64 {
-    text.split_whitespace().next().unwrap().parse().unwrap()
+/// Runs a test in a process of its own, where it finds no memory that another one has left to the allocator; true in that process.
+fn by_itself(test: &str) -> bool {
+    const MARK: &str = "XFER_SCALE_BY_ITSELF";
+    if std::env::var_os(MARK).is_some() {
+        return true;
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let child = command.args(["--exact", test, "--nocapture"]).env(MARK, "1").output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&child.stdout), String::from_utf8_lossy(&child.stderr));
+    eprint!("{err}");
+    assert!(child.status.success() && out.contains("1 passed"), "{out}");
+    false
 }
 
 /// Waits until the actors have done what they were told so far.
@@ -99,8 +111,10 @@ fn disperse(bed: &Bed, gate: &Gate) {
 #[test]
 fn a_transfer_that_waits_takes_little_memory() {
     let _alone = alone();
+    if !by_itself("a_transfer_that_waits_takes_little_memory") {
+        return;
+    }
     let count = sized(50_000, 1_000_000);
-    // What the allocator keeps of one crowd serves the next: so a small one comes first, that nothing else is counted.
     let (bed, gate, few) = crowd(100);
     let (before, begun) = (resident(), computed());
     let mut halves = [Duration::ZERO; 2];
@@ -133,7 +147,7 @@ fn a_transfer_is_handed_out_as_quickly_from_among_many_as_from_among_few() {
         let (bed, gate, futures) = crowd(waiting);
         let begun = computed();
         gate.open();
-        for future in &futures[..500] {
+        for future in &futures[..sized(500, 5_000)] {
             future.result(patience()).unwrap();
         }
         let ended = waiting - bed.manager.active();
@@ -142,13 +156,16 @@ fn a_transfer_is_handed_out_as_quickly_from_among_many_as_from_among_few() {
         disperse(&bed, &gate);
         each
     };
-    let (few, many) = (cost(1_000), cost(sized(50_000, 1_000_000)));
+    let (few, many) = (cost(sized(1_000, 10_000)), cost(sized(50_000, 1_000_000)));
     assert!(many < few * 3, "{many:?} from among many, {few:?} from among few");
 }
 
 #[test]
 fn rounds_of_transfers_leave_memory_as_it_was() {
     let _alone = alone();
+    if !by_itself("rounds_of_transfers_leave_memory_as_it_was") {
+        return;
+    }
     let (rounds, in_each) = sized((5, 4_000), (20, 50_000));
     let bed = Bed::new();
     let mut after = Vec::new();
@@ -171,11 +188,9 @@ fn rounds_of_transfers_leave_memory_as_it_was() {
         rounds * in_each,
         after.iter().map(|b| b >> 20).collect::<Vec<_>>()
     );
-    // The allocator needs a round or two to find its size. From then on there is room for its moods: a leak of 200 bytes for each
-    // transfer would not fit in.
+    // The allocator needs a round or two to find its size, and has its moods after that.
     let grown = after[rounds - 1].saturating_sub(after[1]);
-    let most = ((rounds - 2) * in_each * 200) as u64 + (1 << 20);
-    assert!(grown < most, "grown by {grown} bytes: {after:?}");
+    assert!(grown < sized(4, 16) << 20, "grown by {grown} bytes: {after:?}");
     bed.assert_clean(&[]);
 }
 
@@ -213,7 +228,7 @@ fn a_part_costs_the_same_of_an_object_with_few_parts_and_with_many() {
         eprintln!("{each:?} for each of {parts} parts");
         each
     };
-    let (few, many) = (cost(200), cost(sized(2_000, 10_000)));
+    let (few, many) = (cost(sized(400, 1_000)), cost(sized(2_000, 10_000)));
     assert!(many < few * 3, "{many:?} for each of many, {few:?} for each of few");
     assert!(system.close(LIMIT));
 }

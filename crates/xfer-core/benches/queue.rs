@@ -31,7 +31,6 @@ fn push_and_pop(criterion: &mut Criterion) {
             });
         });
         group.bench_function(BenchmarkId::new("nothing fits", waiting), |bencher| {
-            // Asked in turn, so that no class is overtaken.
             bencher.iter(|| black_box(queue.pop_fitting(|_| false)));
         });
         group.bench_function(BenchmarkId::new("push and withdraw", waiting), |bencher| {
