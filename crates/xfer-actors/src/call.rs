@@ -2,6 +2,8 @@
 //!
 //! Invariants: of "stop" and "make it final" exactly one wins ([`Phase`]), so that a cancel that says `true` has an outcome that says
 //! so; bytes are counted once, whatever is repeated ([`Meter`]).
+//!
+//! Of waiting transfers there may be a million: what is needed only under way is made only then.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -9,7 +11,6 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use tokio_util::sync::CancellationToken;
 use xfer_core::args::{self, CallKind, ChecksumChoice, ExtraArgs};
 use xfer_core::checksum::{Algorithm, ChecksumKind};
 use xfer_core::error::Error;
@@ -20,8 +21,13 @@ use xfer_serializer::RequestSerializer;
 
 use crate::os::{OsUtils, SystemFiles};
 use crate::source::{Source, UploadSource};
-use crate::stores::ChecksumStyle;
 use crate::target::{DownloadTarget, Target};
+
+mod cut;
+mod meter;
+
+use cut::Cut;
+pub(crate) use meter::{JobProgress, Meter, Resume};
 
 static NEXT_TRANSFER: AtomicU64 = AtomicU64::new(1);
 
@@ -35,16 +41,16 @@ pub struct Call {
     args: ExtraArgs,
     serializer: Arc<RequestSerializer>,
     needs_runtime: bool,
-    pub(crate) source: Option<Source>,
-    pub(crate) target: Option<Target>,
+    pub(crate) source: Option<Box<Source>>,
+    pub(crate) target: Option<Box<Target>>,
     pub(crate) checksum: UploadChecksum,
-    pub(crate) cut: CancellationToken,
+    pub(crate) cut: Cut,
     pub(crate) phase: Phase,
     pub(crate) meter: Meter,
     /// HTTP requests begun, all tries counted.
     pub(crate) requests: AtomicU32,
     /// What discovery found, for the attempts after it.
-    discovered: OnceLock<ObjectFacts>,
+    discovered: OnceLock<Box<ObjectFacts>>,
     /// The algorithm that every landed range is checked by, chosen at discovery: index into `Algorithm::ALL` plus one, 0 for none.
     landing: AtomicU8,
 }
@@ -85,7 +91,7 @@ impl Call {
         let source = source.prepare(os).map_err(|error| error.in_object(bucket, key))?;
         let mut call = Call::new(CallKind::Upload, serializer, bucket, key, args);
         call.needs_runtime = needs_runtime;
-        call.source = Some(source);
+        call.source = Some(Box::new(source));
         call.checksum = checksum;
         Ok(Arc::new(call))
     }
@@ -124,7 +130,7 @@ impl Call {
         let target = target.prepare(os).map_err(|error| error.in_object(bucket, key))?;
         let mut call = Call::new(CallKind::Download, serializer, bucket, key, args);
         call.needs_runtime = needs_runtime;
-        call.target = Some(target);
+        call.target = Some(Box::new(target));
         Ok(Arc::new(call))
     }
 
@@ -154,7 +160,7 @@ impl Call {
             source: None,
             target: None,
             checksum: UploadChecksum::None,
-            cut: CancellationToken::new(),
+            cut: Cut::default(),
             phase: Phase::default(),
             meter: Meter::default(),
             requests: AtomicU32::new(0),
@@ -208,13 +214,13 @@ impl Call {
     /// Size of the object in bytes, once it is known.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
-        self.source.as_ref().and_then(Source::length).or_else(|| self.meter.size())
+        self.source.as_deref().and_then(Source::length).or_else(|| self.meter.size())
     }
 
     /// The next bytes of a download whose target is a stream: for the one who polls that stream. `None` behind the last byte, once the
     /// object has been verified; of another target, at once.
     pub fn poll_piece(&self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
-        match &self.target {
+        match self.target.as_deref() {
             Some(Target::Ordered(ordered)) => ordered.poll_piece(context),
             _ => Poll::Ready(None),
         }
@@ -234,7 +240,7 @@ impl Call {
 
     /// Cuts off every request of this call that can be cut.
     pub fn cut(&self) {
-        self.cut.cancel();
+        self.cut.make();
     }
 
     /// What of the caller's is to be let go of when the transfer has ended: to be run where it may block.
@@ -247,16 +253,16 @@ impl Call {
     }
 
     pub(crate) fn source(&self) -> Result<&Source, Error> {
-        self.source.as_ref().ok_or_else(|| Error::internal("this call has no source"))
+        self.source.as_deref().ok_or_else(|| Error::internal("this call has no source"))
     }
 
     pub(crate) fn target(&self) -> Result<&Target, Error> {
-        self.target.as_ref().ok_or_else(|| Error::internal("this call has no target"))
+        self.target.as_deref().ok_or_else(|| Error::internal("this call has no target"))
     }
 
     /// What discovery found, once it has.
     pub(crate) fn discovered(&self) -> Option<&ObjectFacts> {
-        self.discovered.get()
+        self.discovered.get().map(Box::as_ref)
     }
 
     /// Remembers what discovery found; false if an earlier attempt found something else, and the machine is going to end the transfer.
@@ -264,7 +270,7 @@ impl Call {
         self.meter.set_size(facts.size);
         let known = |facts: &ObjectFacts| (facts.etag.clone(), facts.size, facts.start);
         let found = known(&facts);
-        known(self.discovered.get_or_init(|| facts)) == found
+        known(self.discovered.get_or_init(|| Box::new(facts))) == found
     }
 
     /// Whether a download is to be verified.
@@ -371,102 +377,6 @@ impl Phase {
     /// Stops; false when it is too late, or was done before.
     pub(crate) fn try_stop(&self) -> bool {
         self.0.compare_exchange(OPEN, STOPPED, Ordering::AcqRel, Ordering::Acquire).is_ok()
-    }
-}
-
-/// Bytes of a transfer, counted where they move and read by whoever shows progress.
-#[derive(Debug, Default)]
-pub(crate) struct Meter {
-    moved: AtomicU64,
-    reported: AtomicU64,
-    /// The size plus one; 0 while it is not known.
-    size: AtomicU64,
-}
-
-impl Meter {
-    pub(crate) fn add(&self, bytes: u64) {
-        self.moved.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    pub(crate) fn total(&self) -> u64 {
-        self.moved.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn size(&self) -> Option<u64> {
-        self.size.load(Ordering::Relaxed).checked_sub(1)
-    }
-
-    pub(crate) fn set_size(&self, bytes: u64) {
-        self.size.store(bytes.saturating_add(1), Ordering::Relaxed);
-    }
-
-    /// What has come since the last call of this; only one thread at a time may be told each byte.
-    pub(crate) fn unreported(&self) -> u64 {
-        let total = self.total();
-        total.saturating_sub(self.reported.swap(total, Ordering::AcqRel))
-    }
-}
-
-/// How far one job has come: survives its attempts, so that a repeated part counts no byte twice and a broken download goes on
-/// where it broke.
-#[derive(Debug, Default)]
-pub(crate) struct JobProgress {
-    /// The most bytes of the job that any attempt has moved.
-    high_water: AtomicU64,
-    /// How often its request was sent, unanswered tries on dead connections included.
-    sends: AtomicU32,
-    /// How the next attempt sends its checksum, at the least: the store refused what came before.
-    style: parking_lot::Mutex<ChecksumStyle>,
-    /// Where a download's next attempt goes on: bytes landed, and the checksum of these.
-    pub(crate) resume: parking_lot::Mutex<Option<Resume>>,
-}
-
-/// The state in which a broken download was left.
-#[derive(Clone, Debug)]
-pub(crate) struct Resume {
-    pub(crate) landed: u64,
-    pub(crate) hasher: Option<xfer_core::checksum::Hasher>,
-}
-
-impl JobProgress {
-    /// An attempt has moved `bytes` of the job: counts what no earlier attempt had.
-    pub(crate) fn reached(&self, bytes: u64, meter: &Meter) {
-        let before = self.high_water.fetch_max(bytes, Ordering::Relaxed);
-        if bytes > before {
-            meter.add(bytes - before);
-        }
-    }
-
-    /// The most bytes of the job that any attempt has moved.
-    pub(crate) fn reached_so_far(&self) -> u64 {
-        self.high_water.load(Ordering::Relaxed)
-    }
-
-    /// Notes that the job's request is sent: the store may carry it out, whether its answer comes or not.
-    pub(crate) fn mark_sent(&self) {
-        self.sends.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// The store refused a checksum that came in this style, or something else about the request: the next attempt sends it in the
-    /// next style.
-    pub(crate) fn refused_checksum(&self, style: ChecksumStyle) {
-        let mut next = self.style.lock();
-        *next = (*next).max(style.next());
-    }
-
-    /// How this job's checksum is to be sent, at the least.
-    pub(crate) fn checksum_style(&self) -> ChecksumStyle {
-        *self.style.lock()
-    }
-
-    /// Whether its request was sent more than once.
-    pub(crate) fn was_repeated(&self) -> bool {
-        self.sends.load(Ordering::Relaxed) > 1
-    }
-
-    /// Bytes that earlier attempts have landed.
-    pub(crate) fn landed(&self) -> u64 {
-        self.resume.lock().as_ref().map_or(0, |resume| resume.landed)
     }
 }
 

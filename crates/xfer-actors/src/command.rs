@@ -15,7 +15,7 @@ use xfer_core::id::{Attempt, PartNumber, TransferId};
 use xfer_core::job::{Job, Reply, StoredObject, UploadedPart};
 use xfer_core::range::ByteRange;
 
-use crate::call::{Call, JobProgress};
+use crate::call::Call;
 use crate::lane::Lanes;
 use crate::ledger::Duty;
 use crate::work;
@@ -288,8 +288,9 @@ pub(crate) fn launch<C: Command>(lanes: &Lanes, command: C) -> Launched<C::Fact>
     }
     let (sender, receiver) = oneshot::channel();
     lanes.spawn(job.is_remote(), move |lane, place| async move {
-        let progress = JobProgress::default();
+        let progress = call.meter.begin_job();
         let result = work::run(&lane, &call, &job, &progress, None).await;
+        call.meter.end_job(&progress);
         drop(place);
         let fact = result.and_then(|reply| {
             C::fact(call.id(), attempt, reply).ok_or_else(|| Error::internal("a reply of another kind"))

@@ -61,7 +61,7 @@ impl Coordinator {
     fn advance(&mut self, id: TransferId) {
         let Some(transfer) = self.ledger.transfer(id) else { return };
         loop {
-            let Some(event) = transfer.inbox.lock().pop_front() else { break };
+            let Some(event) = transfer.next_event() else { break };
             let mut effects = std::mem::take(&mut self.effects);
             let slot = std::mem::replace(&mut *transfer.machine.lock(), MachineSlot::Thinking);
             match slot {
@@ -70,7 +70,7 @@ impl Coordinator {
                     *transfer.machine.lock() = MachineSlot::Idle(machine);
                 }
                 MachineSlot::Thinking => {
-                    transfer.inbox.lock().push_front(event);
+                    transfer.tell_first(event);
                     salvage(&transfer);
                     self.effects = effects;
                     continue;
@@ -131,7 +131,7 @@ impl Coordinator {
         for entry in &self.ledger.watched {
             entry.report_progress_if_due();
         }
-        self.ticking = !self.ledger.transfers.is_empty();
+        self.ticking = !self.ledger.is_idle();
         if self.ticking {
             context.run_later(TICK, Self::tick);
         }
@@ -154,7 +154,7 @@ fn salvage(transfer: &Transfer) {
         Error::internal("the transfer's machine panicked"),
     );
     *transfer.machine.lock() = MachineSlot::Idle(machine.into());
-    transfer.inbox.lock().push_front(Event::Started);
+    transfer.tell_first(Event::Started);
 }
 
 /// Time between two looks at the meters, and so the shortest interval at which progress can be told: twenty times a second is more
@@ -200,25 +200,18 @@ impl Handler<ReadLedger> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, _read: ReadLedger, context: &mut Context<Self>) {
-        if !self.ledger.transfers.is_empty() {
+        if !self.ledger.is_idle() {
             self.keep_ticking(context);
         }
-        let mut waiting: Vec<TransferId> = self
-            .ledger
-            .transfers
-            .iter()
-            .filter(|entry| entry.has_news() || matches!(*entry.machine.lock(), MachineSlot::Thinking))
-            .map(|entry| *entry.key())
-            .collect();
         // First come, first served, also after a restart.
-        waiting.sort_unstable();
-        for id in waiting {
-            if let Some(transfer) = self.ledger.transfer(id)
-                && matches!(*transfer.machine.lock(), MachineSlot::Thinking)
-            {
+        for transfer in self.ledger.all() {
+            let died = matches!(*transfer.machine.lock(), MachineSlot::Thinking);
+            if died {
                 salvage(&transfer);
             }
-            self.advance(id);
+            if died || transfer.has_news() {
+                self.advance(transfer.id());
+            }
         }
         self.enqueue();
         // A job that was added while the message about it was lost.

@@ -24,6 +24,8 @@
 mod budget;
 mod call;
 mod command;
+#[cfg(test)]
+mod contention;
 mod coordinator;
 mod deleter;
 mod disk;

@@ -6,7 +6,7 @@
 //! Invariants: its queue and timers can be made anew from the ledger at any time; a job that is handed out has a [`Duty`], which
 //! reports once; what a job takes of the budget comes back with the duty's end.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,10 +25,10 @@ use crate::command::{
     PutObject, ReadPart, UploadPart,
 };
 use crate::fault::Crash;
-use crate::ledger::{Duty, Launch, Ledger, Pending, Settled, Transfer, Turn};
+use crate::ledger::{Duty, Launch, Ledger, Lying, Pending, Settled, Transfer, Turn};
 
 /// Names a job of the ledger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct JobName {
     /// Of which transfer.
     pub transfer: TransferId,
@@ -82,6 +82,8 @@ pub struct PartScheduler {
     buffered: FairQueue,
     buffered_first: bool,
     buckets: HashMap<Arc<str>, RetryBucket>,
+    /// Jobs that were handed out and, as far as is known, not taken up yet.
+    flying: HashSet<JobName>,
     controller: Controller,
     /// Throttled answers since the controller looked last, and the bytes that had been moved then.
     throttled: usize,
@@ -102,6 +104,7 @@ impl PartScheduler {
             buffered: FairQueue::new(),
             buffered_first: false,
             buckets: HashMap::new(),
+            flying: HashSet::new(),
             controller,
             throttled: 0,
             moved_before: 0,
@@ -115,15 +118,15 @@ impl PartScheduler {
     /// Puts a job into its queue. One that was tried before has its memory already, and others may wait for the memory that they get
     /// when it is done: it goes first and asks for none. So do bytes that are in memory and wait to be sent.
     fn enqueue(&mut self, transfer: &Transfer, id: JobId, front: bool) {
-        let Some(job) = transfer.job(id) else { return };
-        let memory = memory_of(transfer, &job);
         let kept = transfer.call.source.as_ref().is_some_and(|source| !source.is_rereadable());
-        let (class, memory) = match memory {
-            0 if kept => (Class::of_kept(&job), 0),
-            0 => (Class::of(&job), 0),
-            _ if transfer.is_retry(id) => (Class::Finishing, 0),
-            memory => (Class::of(&job), memory),
-        };
+        let is_retry = transfer.is_retry(id);
+        let seen = transfer.look_at(id, |job| match memory_of(transfer, job) {
+            0 if kept => (Class::of_kept(job), 0),
+            0 => (Class::of(job), 0),
+            _ if is_retry => (Class::Finishing, 0),
+            memory => (Class::of(job), memory),
+        });
+        let Some((class, memory)) = seen else { return };
         let entry = Entry { transfer: transfer.id(), job: id, class, memory };
         let queue = self.queue_of(memory > 0);
         if front { queue.push_front(entry) } else { queue.push(entry) }
@@ -156,7 +159,8 @@ impl PartScheduler {
             }
             self.queue_of(turn.buffered).on_dispatched(turn.class);
             let duty = Duty::new(&self.ledger, &transfer, entry.job, &mut launch, permit);
-            self.hand_out(&transfer, &launch, duty);
+            self.flying.insert(JobName { transfer: entry.transfer, job: entry.job });
+            self.hand_out(&transfer, launch, duty);
         }
     }
 
@@ -170,7 +174,7 @@ impl PartScheduler {
     }
 
     /// Sends the command. A worker that is away drops it, the duty reports it lost, and it comes back as a failed attempt.
-    fn hand_out(&self, transfer: &Transfer, launch: &Launch, duty: Duty) {
+    fn hand_out(&self, transfer: &Transfer, launch: Launch, duty: Duty) {
         let directory = &self.ledger.directory;
         let (call, attempt, duty) = (Arc::clone(&transfer.call), launch.attempt, Some(duty));
         macro_rules! send {
@@ -180,7 +184,7 @@ impl PartScheduler {
                 }
             };
         }
-        match (*launch.job).clone() {
+        match launch.job {
             Job::PutObject { length } => send!(uploader, PutObject { call, attempt, length, duty }),
             Job::ReadPart { number, max } => send!(uploader, ReadPart { call, attempt, number, max, duty }),
             Job::CreateUpload => send!(uploader, CreateUpload { call, attempt, duty }),
@@ -280,9 +284,12 @@ impl PartScheduler {
             self.looks = 0;
             self.take_back_stale(context);
         }
-        self.looking = !self.ledger.transfers.is_empty();
+        self.looking = !self.ledger.is_idle();
         if self.looking {
             context.run_later(CONTROL_INTERVAL, Self::control);
+        } else {
+            // What is still in the queues was withdrawn: it falls out of them.
+            self.dispatch(context);
         }
     }
 
@@ -293,15 +300,22 @@ impl PartScheduler {
     }
 
     fn take_back_stale(&mut self, context: &mut Context<Self>) {
-        let transfers: Vec<Arc<Transfer>> = self.ledger.transfers.iter().map(|entry| Arc::clone(&entry)).collect();
-        for transfer in transfers {
-            for (id, turn) in transfer.take_back_stale(STALE_AFTER) {
-                if let Some(turn) = turn {
-                    self.queue_of(turn.buffered).on_settled(turn.class);
-                }
-                tracing::warn!(transfer = %transfer.id(), job = %id, "a command was never taken up: it is handed out again");
-                self.enqueue(&transfer, id, true);
+        let mut stale = Vec::new();
+        self.flying.retain(|&JobName { transfer, job }| {
+            let Some(transfer) = self.ledger.transfer(transfer) else { return false };
+            match transfer.take_back_stale(job, STALE_AFTER) {
+                Lying::Yet => return true,
+                Lying::No => {}
+                Lying::TakenBack(turn) => stale.push((transfer, job, turn)),
             }
+            false
+        });
+        for (transfer, id, turn) in stale {
+            if let Some(turn) = turn {
+                self.queue_of(turn.buffered).on_settled(turn.class);
+            }
+            tracing::warn!(transfer = %transfer.id(), job = %id, "a command was never taken up: it is handed out again");
+            self.enqueue(&transfer, id, true);
         }
         self.dispatch(context);
     }
@@ -337,8 +351,8 @@ impl Taking<'_> {
 }
 
 fn cost_of(ledger: &Ledger, entry: &Entry) -> Cost {
-    match ledger.transfer(entry.transfer).and_then(|transfer| transfer.job(entry.job)) {
-        Some(job) => Cost { requests: usize::from(job.is_remote()), memory: entry.memory, bytes: 0 },
+    match ledger.transfer(entry.transfer).and_then(|transfer| transfer.look_at(entry.job, Job::is_remote)) {
+        Some(is_remote) => Cost { requests: usize::from(is_remote), memory: entry.memory, bytes: 0 },
         // Withdrawn: it leaves the queue at once.
         None => Cost::default(),
     }
@@ -346,7 +360,7 @@ fn cost_of(ledger: &Ledger, entry: &Entry) -> Cost {
 
 /// Memory that a job needs to be reserved: whole parts of sources that are read once, and ranges that may have to wait for their turn.
 fn memory_of(transfer: &Transfer, job: &Job) -> u64 {
-    let ordered = || transfer.call.target.as_ref().is_some_and(crate::target::Target::is_ordered);
+    let ordered = || transfer.call.target.as_deref().is_some_and(crate::target::Target::is_ordered);
     match job {
         Job::ReadPart { max, .. } => *max,
         Job::FetchRange { range, .. } if ordered() => range.len(),
@@ -378,7 +392,7 @@ impl Handler<Begin> for PartScheduler {
     type Result = ();
 
     fn handle(&mut self, _begin: Begin, context: &mut Context<Self>) {
-        if !self.ledger.transfers.is_empty() {
+        if !self.ledger.is_idle() {
             self.keep_looking(context);
         }
         self.handle(ReadLedger, context);
@@ -404,9 +418,10 @@ impl Handler<AttemptsEnded> for PartScheduler {
 
     fn handle(&mut self, news: AttemptsEnded, context: &mut Context<Self>) {
         let mut over = Vec::with_capacity(news.jobs.len());
-        for JobName { transfer, job } in news.jobs {
-            if let Some(transfer) = self.ledger.transfer(transfer)
-                && self.settle(&transfer, job, context)
+        for name in news.jobs {
+            self.flying.remove(&name);
+            if let Some(transfer) = self.ledger.transfer(name.transfer)
+                && self.settle(&transfer, name.job, context)
             {
                 over.push(transfer.id());
             }
@@ -430,14 +445,14 @@ impl Handler<ReadLedger> for PartScheduler {
     fn handle(&mut self, _read: ReadLedger, context: &mut Context<Self>) {
         self.queue = FairQueue::new();
         self.buffered = FairQueue::new();
-        let mut transfers: Vec<Arc<Transfer>> = self.ledger.transfers.iter().map(|entry| Arc::clone(&entry)).collect();
-        // First come, first served, also after a restart.
-        transfers.sort_unstable_by_key(|transfer| transfer.id());
+        self.flying.clear();
         let mut over = Vec::new();
-        for transfer in transfers {
+        // First come, first served, also after a restart.
+        for transfer in self.ledger.all() {
             for (id, pending) in transfer.reconcile() {
                 match pending {
                     Pending::Queued => self.enqueue(&transfer, id, false),
+                    Pending::Flying => drop(self.flying.insert(JobName { transfer: transfer.id(), job: id })),
                     Pending::Ended => {
                         if self.settle(&transfer, id, context) {
                             over.push(transfer.id());

@@ -132,7 +132,7 @@ impl UploadSource {
         match self.kind {
             Kind::Path(path) => FileSource::inspect(path, os).map(Source::File),
             Kind::Memory(bytes) => Ok(Source::Memory(bytes)),
-            Kind::Once(once) => Ok(Source::Once(OnceSource::new(once, self.length))),
+            Kind::Once(once) => Ok(Source::Once(Box::new(OnceSource::new(once, self.length)))),
             Kind::Failed(error) => {
                 Err(Error::new(ErrorKind::SourceUnavailable, format!("the reader cannot seek: {error}"))
                     .with_source(error))
@@ -220,7 +220,7 @@ impl<const N: usize> From<&'static [u8; N]> for UploadSource {
 pub(crate) enum Source {
     File(FileSource),
     Memory(Bytes),
-    Once(OnceSource),
+    Once(Box<OnceSource>),
 }
 
 impl Source {

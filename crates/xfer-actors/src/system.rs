@@ -272,7 +272,7 @@ impl XferSystem {
     /// Transfers that have not ended.
     #[must_use]
     pub fn transfers(&self) -> usize {
-        self.inner.ledger.transfers.len()
+        self.inner.ledger.count()
     }
 
     /// Requests in flight and bytes of part memory in use.
@@ -482,8 +482,7 @@ impl Guardian {
     async fn farewell(&mut self, mut words: mpsc::UnboundedReceiver<Word>) {
         let error = Error::new(ErrorKind::ShutDown, "");
         self.closed.lock().get_or_insert_with(|| error.clone());
-        let all: Vec<Arc<Transfer>> = self.ledger.transfers.iter().map(|entry| Arc::clone(&entry)).collect();
-        for transfer in all {
+        for transfer in self.ledger.all() {
             self.ledger.stop(&transfer, error.clone());
         }
         let until = tokio::time::Instant::now() + FAREWELL;
@@ -491,7 +490,7 @@ impl Guardian {
             // Listens before it looks, so that the last transfer does not leave in between.
             let mut idle = std::pin::pin!(self.ledger.idle.notified());
             idle.as_mut().enable();
-            if self.ledger.transfers.is_empty() {
+            if self.ledger.is_idle() {
                 break;
             }
             tokio::select! {

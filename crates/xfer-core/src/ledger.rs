@@ -3,7 +3,7 @@
 //! Invariants: a job is settled once; [`Effect::Withdraw`] goes out once at the most; [`Effect::Finish`] goes out once, and only
 //! when no job is under way.
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
 
 use crate::error::{Error, ErrorKind};
 use crate::id::JobId;
@@ -23,30 +23,41 @@ pub(crate) enum Origin {
 #[derive(Debug)]
 pub(crate) struct Ledger<J> {
     next: u32,
-    jobs: HashMap<JobId, J>,
+    /// In the order in which they were asked for, which is that of their ids: they end in about the same order, so that one is found and
+    /// taken out near the front.
+    jobs: VecDeque<(JobId, J)>,
     failure: Option<(Error, Origin)>,
     finished: bool,
 }
 
 impl<J> Ledger<J> {
     pub(crate) fn new() -> Ledger<J> {
-        Ledger { next: 0, jobs: HashMap::new(), failure: None, finished: false }
+        Ledger { next: 0, jobs: VecDeque::new(), failure: None, finished: false }
     }
 
     pub(crate) fn run(&mut self, job: Job, memory: J, out: &mut Vec<Effect>) {
         let id = JobId(self.next);
-        self.next = self.next.wrapping_add(1);
-        self.jobs.insert(id, memory);
+        self.next += 1;
+        if self.jobs.capacity() == 0 {
+            // Most transfers have one job, and many of them wait.
+            self.jobs.reserve_exact(1);
+        }
+        self.jobs.push_back((id, memory));
         out.push(Effect::Run { id, job });
     }
 
     /// Takes a job off; `None` when it is not under way (an answer that came twice).
     pub(crate) fn settle(&mut self, id: JobId) -> Option<J> {
-        self.jobs.remove(&id)
+        let place = self.place(id)?;
+        self.jobs.remove(place).map(|(_, memory)| memory)
     }
 
     pub(crate) fn get(&self, id: JobId) -> Option<&J> {
-        self.jobs.get(&id)
+        self.jobs.get(self.place(id)?).map(|(_, memory)| memory)
+    }
+
+    fn place(&self, id: JobId) -> Option<usize> {
+        self.jobs.binary_search_by_key(&id, |(id, _)| *id).ok()
     }
 
     pub(crate) fn outstanding(&self) -> usize {

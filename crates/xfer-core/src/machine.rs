@@ -87,3 +87,16 @@ impl From<SalvageMachine> for Machine {
         Machine::Salvage(Box::new(machine))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A million of them may wait. (What else they keep is made as they go on.)
+    #[cfg(target_pointer_width = "64")]
+    #[test]
+    fn machines_are_small() {
+        let sizes = [size_of::<UploadMachine>(), size_of::<DownloadMachine>(), size_of::<DeleteMachine>()];
+        assert!(sizes.iter().zip([264, 248, 72]).all(|(size, most)| *size <= most), "{sizes:?}");
+    }
+}

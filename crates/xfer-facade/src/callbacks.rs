@@ -64,11 +64,11 @@ type Then = Box<dyn FnOnce() + Send>;
 #[derive(Default)]
 struct Waiting {
     progress: u64,
-    done: Option<(Result<TransferOutcome, Error>, Then)>,
+    done: Option<Box<(Result<TransferOutcome, Error>, Then)>>,
     running: bool,
 }
 
-/// The subscribers of one transfer, and what they have not been told yet.
+/// The subscribers of one transfer, of which there is at least one, and what they have not been told yet.
 pub(crate) struct Audience {
     callbacks: Arc<Callbacks>,
     meta: Arc<TransferMeta>,
@@ -85,10 +85,6 @@ impl Audience {
         Arc::new(Audience { callbacks, meta, subscribers, waiting: Mutex::default() })
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.subscribers.is_empty()
-    }
-
     /// On the caller's thread, as the interface has it.
     pub(crate) fn queued(&self) {
         self.each(|subscriber, meta| subscriber.on_queued(meta));
@@ -101,10 +97,7 @@ impl Audience {
 
     /// Tells the end, and does `then` when everybody has heard it.
     pub(crate) fn done(self: &Arc<Self>, result: Result<TransferOutcome, Error>, then: impl FnOnce() + Send + 'static) {
-        if self.subscribers.is_empty() {
-            return then();
-        }
-        self.waiting.lock().done = Some((result, Box::new(then)));
+        self.waiting.lock().done = Some(Box::new((result, Box::new(then))));
         self.wake();
     }
 
@@ -131,7 +124,7 @@ impl Audience {
             if progress > 0 {
                 self.each(|subscriber, meta| subscriber.on_progress(meta, progress));
             }
-            if let Some((result, then)) = done {
+            if let Some((result, then)) = done.map(|done| *done) {
                 self.each(|subscriber, meta| subscriber.on_done(meta, &result));
                 then();
             }

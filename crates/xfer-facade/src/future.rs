@@ -6,7 +6,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,7 @@ use xfer_actors::{Observer, Transfer, XferSystem, on_lane};
 
 use crate::blocking::blocking;
 use crate::callbacks::{Audience, in_callback};
+use crate::registry::Registry;
 use crate::{Error, ErrorKind, TransferEvent, TransferMeta, TransferOutcome};
 
 type Outcome = Result<TransferOutcome, Error>;
@@ -50,24 +51,31 @@ pub(crate) struct Cell {
     meta: Arc<TransferMeta>,
     state: Mutex<State>,
     resolved: Condvar,
-    audience: Arc<Audience>,
+    /// `None` when nobody has subscribed.
+    audience: Option<Arc<Audience>>,
     events: OnceLock<broadcast::Sender<TransferEvent>>,
-    origin: OnceLock<(XferSystem, std::sync::Weak<Transfer>)>,
-    /// What the manager does when it is over.
-    on_end: Box<dyn Fn() + Send + Sync>,
+    origin: OnceLock<(XferSystem, Weak<Transfer>)>,
+    /// That of the manager, which keeps this transfer until it is over.
+    registry: Weak<Registry>,
 }
 
 #[derive(Default)]
 struct State {
-    outcome: Option<Outcome>,
+    outcome: Option<Box<Outcome>>,
     wakers: Vec<Waker>,
+}
+
+impl State {
+    fn outcome(&self) -> Option<Outcome> {
+        self.outcome.as_deref().cloned()
+    }
 }
 
 impl TransferFuture {
     pub(crate) fn new(
         meta: Arc<TransferMeta>,
-        audience: Arc<Audience>,
-        on_end: impl Fn() + Send + Sync + 'static,
+        audience: Option<Arc<Audience>>,
+        registry: Weak<Registry>,
     ) -> TransferFuture {
         let cell = Cell {
             meta,
@@ -76,7 +84,7 @@ impl TransferFuture {
             audience,
             events: OnceLock::new(),
             origin: OnceLock::new(),
-            on_end: Box::new(on_end),
+            registry,
         };
         TransferFuture { cell: Arc::new(cell) }
     }
@@ -106,8 +114,8 @@ impl TransferFuture {
     /// `.await` the future.
     pub fn result(&self, timeout: impl Into<Option<Duration>>) -> Result<TransferOutcome, Error> {
         let timeout = timeout.into();
-        if let Some(outcome) = &self.cell.state.lock().outcome {
-            return outcome.clone();
+        if let Some(outcome) = self.cell.state.lock().outcome() {
+            return outcome;
         }
         self.check_may_block()?;
         blocking(|| self.wait(timeout))
@@ -140,8 +148,8 @@ impl TransferFuture {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut state = self.cell.state.lock();
         loop {
-            if let Some(outcome) = &state.outcome {
-                return outcome.clone();
+            if let Some(outcome) = state.outcome() {
+                return outcome;
             }
             match deadline {
                 None => self.cell.resolved.wait(&mut state),
@@ -181,9 +189,9 @@ impl TransferFuture {
             }
             let event = loop {
                 if receiver.is_empty()
-                    && let Some(outcome) = &future.cell.state.lock().outcome
+                    && let Some(outcome) = future.cell.state.lock().outcome()
                 {
-                    break TransferEvent::Done(outcome.clone());
+                    break TransferEvent::Done(outcome);
                 }
                 match receiver.recv().await {
                     Ok(event) => break event,
@@ -202,8 +210,8 @@ impl Future for TransferFuture {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
         let mut state = self.cell.state.lock();
-        if let Some(outcome) = &state.outcome {
-            return Poll::Ready(outcome.clone());
+        if let Some(outcome) = state.outcome() {
+            return Poll::Ready(outcome);
         }
         if !state.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
             state.wakers.push(context.waker().clone());
@@ -232,9 +240,11 @@ impl Cell {
             if state.outcome.is_some() {
                 return;
             }
-            state.outcome = Some(outcome.clone());
+            state.outcome = Some(Box::new(outcome.clone()));
             // Before the lock is given back: who sees the outcome finds the manager without this transfer, and the other way round.
-            (self.on_end)();
+            if let Some(registry) = self.registry.upgrade() {
+                registry.leave(self.meta.transfer_id());
+            }
             std::mem::take(&mut state.wakers)
         };
         self.resolved.notify_all();
@@ -250,24 +260,27 @@ struct Watch(Arc<Cell>);
 
 impl Observer for Watch {
     fn queued(&self) {
-        self.0.audience.queued();
+        if let Some(audience) = &self.0.audience {
+            audience.queued();
+        }
     }
 
     fn progressed(&self, bytes: u64) {
         self.0.send(|| TransferEvent::Progress { bytes, total: self.0.meta.bytes_transferred() });
-        if !self.0.audience.is_empty() {
-            self.0.audience.progress(bytes);
+        if let Some(audience) = &self.0.audience {
+            audience.progress(bytes);
         }
     }
 
     fn finished(&self, result: Outcome) {
         self.0.meta.set_ended(&result);
+        let Some(audience) = &self.0.audience else { return self.0.resolve(result) };
         let cell = Arc::clone(&self.0);
         let told = result.clone();
-        self.0.audience.done(told, move || cell.resolve(result));
+        audience.done(told, move || cell.resolve(result));
     }
 
     fn wants_progress(&self) -> bool {
-        !self.0.audience.is_empty() || self.0.events.get().is_some()
+        self.0.audience.is_some() || self.0.events.get().is_some()
     }
 }

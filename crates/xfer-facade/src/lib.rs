@@ -27,6 +27,7 @@ mod future;
 mod lock;
 mod manager;
 mod meta;
+mod registry;
 mod serializer;
 mod stream;
 mod subscriber;

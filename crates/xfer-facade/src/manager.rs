@@ -3,23 +3,20 @@
 //! Invariants: a manager knows its transfers only while they go on; once it is shut down it takes no more; whatever ends it, its
 //! transfers are told.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::sync::Notify;
 use xfer_actors::{Call, DownloadTarget, OsUtils, SystemFiles, Tuning, UploadSource, XferSystem, on_lane};
-use xfer_core::id::TransferId;
 use xfer_core::plan::checked_part_size;
 
 use crate::blocking::blocking;
 use crate::callbacks::{Audience, in_callback};
 use crate::calls::{Task, TransferCall};
 use crate::meta::TransferMeta;
+use crate::registry::Registry;
 use crate::{DownloadStream, Error, ErrorKind, RequestSerializer, S3Client, TransferConfig, TransferFuture};
 
 /// What becomes of the transfers that go on when a manager is shut down.
@@ -102,80 +99,6 @@ struct Inner {
     registry: Arc<Registry>,
 }
 
-/// The transfers that go on.
-#[derive(Default)]
-struct Registry {
-    state: Mutex<RegistryState>,
-    emptied: Condvar,
-    emptied_async: Notify,
-}
-
-#[derive(Default)]
-struct RegistryState {
-    active: HashMap<TransferId, TransferFuture>,
-    closed: bool,
-    cancelled: bool,
-}
-
-impl Registry {
-    fn leave(&self, id: TransferId) {
-        let left = {
-            let mut state = self.state.lock();
-            let left = state.active.remove(&id);
-            if state.active.is_empty() {
-                self.emptied.notify_all();
-                self.emptied_async.notify_waiters();
-            }
-            left
-        };
-        drop(left);
-    }
-
-    fn cancel_all(&self) {
-        let all: Vec<TransferFuture> = {
-            let mut state = self.state.lock();
-            state.cancelled = true;
-            state.active.values().cloned().collect()
-        };
-        for future in all {
-            future.cancel();
-        }
-    }
-
-    /// True when it became empty in time.
-    fn wait(&self, until: Option<Instant>) -> bool {
-        let mut state = self.state.lock();
-        while !state.active.is_empty() {
-            match until {
-                None => self.emptied.wait(&mut state),
-                Some(until) => {
-                    if self.emptied.wait_until(&mut state, until).timed_out() {
-                        return state.active.is_empty();
-                    }
-                }
-            }
-        }
-        true
-    }
-
-    async fn wait_async(&self, until: Option<Instant>) -> bool {
-        loop {
-            let emptied = self.emptied_async.notified();
-            if self.state.lock().active.is_empty() {
-                return true;
-            }
-            match until {
-                None => emptied.await,
-                Some(until) => {
-                    if tokio::time::timeout_at(until.into(), emptied).await.is_err() {
-                        return self.state.lock().active.is_empty();
-                    }
-                }
-            }
-        }
-    }
-}
-
 impl TransferManager {
     /// A manager that sends what `serializer` makes through `client`. Managers of one client share its connections and limits.
     pub fn new(client: impl Into<S3Client>, serializer: impl Into<RequestSerializer>) -> TransferManager {
@@ -247,7 +170,7 @@ impl TransferManager {
     /// Transfers of this manager that have not ended.
     #[must_use]
     pub fn active(&self) -> usize {
-        self.inner.registry.state.lock().active.len()
+        self.inner.registry.count()
     }
 
     /// The client that it was made with.
@@ -260,7 +183,7 @@ impl TransferManager {
         let TransferCall { task, bucket, key, args, subscribers, .. } = call;
         let inner = &self.inner;
         let closed = || Error::new(ErrorKind::ShutDown, "it takes no more transfers").in_object(&*bucket, &*key);
-        if inner.registry.state.lock().closed {
+        if inner.registry.is_closed() {
             return Err(closed());
         }
         let serializer = &inner.serializer;
@@ -277,31 +200,25 @@ impl TransferManager {
         };
         let system = inner.client.system()?;
         let meta = Arc::new(TransferMeta::new(Arc::clone(&call), fileobj));
-        let audience = Audience::new(inner.client.callbacks()?, Arc::clone(&meta), subscribers);
-        let (registry, id) = (Arc::downgrade(&inner.registry), call.id());
-        let future = TransferFuture::new(meta, Arc::clone(&audience), move || {
-            if let Some(registry) = registry.upgrade() {
-                registry.leave(id);
-            }
-        });
-        {
-            let mut state = inner.registry.state.lock();
-            if state.closed {
-                return Err(closed());
-            }
-            state.active.insert(id, future.clone());
+        let audience = match subscribers.is_empty() {
+            true => None,
+            false => Some(Audience::new(inner.client.callbacks()?, Arc::clone(&meta), subscribers)),
+        };
+        let future = TransferFuture::new(meta, audience, Arc::downgrade(&inner.registry));
+        if !inner.registry.enter(&future) {
+            return Err(closed());
         }
         match system.submit(&call, &inner.tuning, future.observer()) {
             Ok(transfer) => {
                 future.set_origin(system.clone(), &transfer);
-                if inner.registry.state.lock().cancelled {
+                if inner.registry.is_cancelled() {
                     // The manager was shut down while this call started, and could not reach it yet.
                     future.cancel();
                 }
                 Ok((future, system))
             }
             Err(error) => {
-                inner.registry.leave(id);
+                inner.registry.leave(call.id());
                 Err(error)
             }
         }
@@ -349,20 +266,20 @@ impl TransferManager {
 
     fn close(&self, plan: ShutdownPlan) {
         let registry = &self.inner.registry;
-        registry.state.lock().closed = true;
+        registry.close();
         if plan.how == Shutdown::Cancel {
             registry.cancel_all();
         }
     }
 
     fn check_may_block(&self) -> Result<(), Error> {
-        let state = self.inner.registry.state.lock();
-        if state.active.is_empty() {
+        let registry = &self.inner.registry;
+        if registry.count() == 0 {
             return Ok(());
         }
         let current_thread =
             Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::CurrentThread);
-        let runs_here = || state.active.values().any(|future| future.meta().call().needs_callers_runtime());
+        let runs_here = || registry.any(|future| future.meta().call().needs_callers_runtime());
         if in_callback() || on_lane() || (current_thread && runs_here()) {
             return Err(Error::new(ErrorKind::WouldDeadlock, "the manager is closed; wait for it elsewhere"));
         }
@@ -393,7 +310,7 @@ fn given_up() -> Error {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.registry.state.lock().closed = true;
+        self.registry.close();
         self.registry.cancel_all();
         if Handle::try_current().is_err() && !in_callback() && !on_lane() {
             self.registry.wait(Instant::now().checked_add(FAREWELL));

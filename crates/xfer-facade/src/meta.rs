@@ -59,36 +59,38 @@ pub struct CallArgs {
 /// assert_eq!(context.get::<String>("started"), None);
 /// ```
 #[derive(Default)]
-pub struct UserContext(RwLock<HashMap<String, Box<dyn Any + Send + Sync>>>);
+pub struct UserContext(RwLock<Option<Box<Kept>>>);
+
+type Kept = HashMap<String, Box<dyn Any + Send + Sync>>;
 
 impl UserContext {
     /// Keeps a value, replacing what had this name.
     pub fn insert<T: Any + Send + Sync>(&self, name: impl Into<String>, value: T) {
-        self.0.write().insert(name.into(), Box::new(value));
+        self.0.write().get_or_insert_default().insert(name.into(), Box::new(value));
     }
 
     /// A copy of the value of this name, if it is of this type.
     pub fn get<T: Any + Clone>(&self, name: &str) -> Option<T> {
-        self.0.read().get(name)?.downcast_ref::<T>().cloned()
+        self.0.read().as_ref()?.get(name)?.downcast_ref::<T>().cloned()
     }
 
     /// Forgets the value of this name; whether there was one.
     pub fn remove(&self, name: &str) -> bool {
-        self.0.write().remove(name).is_some()
+        self.0.write().as_mut().is_some_and(|kept| kept.remove(name).is_some())
     }
 }
 
 impl fmt::Debug for UserContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.read().keys()).finish()
+        f.debug_set().entries(self.0.read().iter().flat_map(|kept| kept.keys())).finish()
     }
 }
 
 /// A transfer's own data: id, arguments, size, progress.
 pub struct TransferMeta {
     call: Arc<Call>,
-    args: OnceLock<CallArgs>,
-    fileobj: String,
+    args: OnceLock<Box<CallArgs>>,
+    fileobj: Box<str>,
     user_context: UserContext,
     status: AtomicU8,
 }
@@ -98,7 +100,7 @@ impl TransferMeta {
         TransferMeta {
             call,
             args: OnceLock::new(),
-            fileobj,
+            fileobj: fileobj.into_boxed_str(),
             user_context: UserContext::default(),
             status: AtomicU8::new(OPEN),
         }
@@ -113,12 +115,14 @@ impl TransferMeta {
     /// The call's arguments.
     #[must_use]
     pub fn call_args(&self) -> &CallArgs {
-        self.args.get_or_init(|| CallArgs {
-            kind: self.call.kind(),
-            bucket: Arc::clone(self.call.bucket()),
-            key: Arc::clone(self.call.key()),
-            fileobj: self.fileobj.clone(),
-            extra_args: self.call.args().clone(),
+        self.args.get_or_init(|| {
+            Box::new(CallArgs {
+                kind: self.call.kind(),
+                bucket: Arc::clone(self.call.bucket()),
+                key: Arc::clone(self.call.key()),
+                fileobj: self.fileobj.to_string(),
+                extra_args: self.call.args().clone(),
+            })
         })
     }
 

@@ -137,8 +137,8 @@ impl CredentialCache {
         if matches!(self.source, Source::Anonymous) {
             return Ok(None);
         }
-        let calls_before = self.state.lock().calls;
-        let old = match self.standing(now) {
+        let (standing, calls_before) = self.standing(now);
+        let old = match standing {
             Standing::Fresh(identity) => return Ok(Some(identity)),
             Standing::Ageing(identity) => Some(identity),
             Standing::Missing => None,
@@ -150,7 +150,7 @@ impl CredentialCache {
             },
             None => {
                 let turn = self.renewing.lock().await;
-                if let Standing::Fresh(identity) | Standing::Ageing(identity) = self.standing(now) {
+                if let (Standing::Fresh(identity) | Standing::Ageing(identity), _) = self.standing(now) {
                     return Ok(Some(identity));
                 }
                 let state = self.state.lock();
@@ -171,14 +171,18 @@ impl CredentialCache {
         }
     }
 
-    fn standing(&self, now: SystemTime) -> Standing {
+    /// How it stands, and how many calls of the provider have ended. One lock: every request of every lane asks.
+    fn standing(&self, now: SystemTime) -> (Standing, u64) {
         let state = self.state.lock();
-        let Some(identity) = state.current.clone() else { return Standing::Missing };
-        match identity.expires() {
-            Some(end) if end <= now + MUST_RENEW_BEFORE => Standing::Missing,
-            Some(end) if end <= now + RENEW_BEFORE => Standing::Ageing(identity),
-            _ => Standing::Fresh(identity),
-        }
+        let standing = match state.current.clone() {
+            None => Standing::Missing,
+            Some(identity) => match identity.expires() {
+                Some(end) if end <= now + MUST_RENEW_BEFORE => Standing::Missing,
+                Some(end) if end <= now + RENEW_BEFORE => Standing::Ageing(identity),
+                _ => Standing::Fresh(identity),
+            },
+        };
+        (standing, state.calls)
     }
 
     async fn renew(&self, now: SystemTime) -> Result<Identity, Error> {

@@ -1,4 +1,4 @@
-//! Who wins between stopping and becoming final, and that bytes are counted once.
+//! Who wins between stopping and becoming final, and what is checked at once.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -48,34 +48,6 @@ fn of_stop_and_commit_one_wins() {
         });
         assert!(stopped != committed);
     }
-}
-
-#[test]
-fn repeated_attempts_count_each_byte_once() {
-    let (meter, progress) = (Meter::default(), JobProgress::default());
-    for reached in [10, 60, 0, 30, 60, 61, 100, 100, 5] {
-        progress.reached(reached, &meter);
-    }
-    assert_eq!(meter.total(), 100);
-    assert_eq!(meter.unreported(), 100);
-    assert_eq!(meter.unreported(), 0);
-
-    let shared = JobProgress::default();
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| (0..=10_000).for_each(|reached| shared.reached(reached, &meter)));
-        }
-    });
-    assert_eq!(meter.total(), 10_100);
-    assert_eq!(meter.unreported(), 10_000);
-}
-
-#[test]
-fn a_size_of_zero_is_known() {
-    let meter = Meter::default();
-    assert_eq!(meter.size(), None);
-    meter.set_size(0);
-    assert_eq!(meter.size(), Some(0));
 }
 
 #[test]

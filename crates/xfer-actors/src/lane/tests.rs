@@ -121,3 +121,41 @@ fn buffers_are_used_again_but_not_hoarded() {
     let (size, kept, again) = receiver.recv_timeout(PATIENCE).unwrap();
     assert_eq!((size, kept, again), (lanes.transport().config().buffer_size, IDLE_BUFFERS, true));
 }
+
+#[test]
+fn what_lanes_count_with_every_piece_is_on_cache_lines_of_their_own() {
+    // Processors fetch lines of 64 bytes in pairs.
+    const PAIR: usize = 128;
+    let lanes = lanes(8);
+    let lines = |addresses: Vec<usize>, size: usize| -> Vec<usize> {
+        let mut lines: Vec<usize> =
+            addresses.iter().flat_map(|first| first / PAIR..=(first + size - 1) / PAIR).collect();
+        lines.sort_unstable();
+        lines
+    };
+    let all = |lines: &[usize]| lines.windows(2).all(|pair| pair[0] != pair[1]);
+    let of_counters = lanes.inner.lanes.iter().map(|lane| std::ptr::from_ref(&*lane.moved).addr()).collect();
+    assert!(all(&lines(of_counters, size_of::<Moved>())), "bytes moved");
+    let of_lanes = lanes.inner.lanes.iter().map(|lane| std::ptr::from_ref(lane).addr()).collect();
+    assert!(all(&lines(of_lanes, size_of::<Lane>())), "load and seats");
+    let meter = crate::call::Meter::default();
+    let jobs: Vec<Arc<crate::call::JobProgress>> = (0..8).map(|_| meter.begin_job()).collect();
+    let of_jobs = jobs.iter().map(|job| std::ptr::from_ref(&**job).addr()).collect();
+    assert!(all(&lines(of_jobs, size_of::<crate::call::JobProgress>())), "progress of jobs");
+}
+
+/// Compiles only as long as none of these types can be reached by another thread: a piece's way from the socket to the target's file,
+/// and back, leads through them and the counters above.
+#[test]
+fn what_a_piece_passes_through_cannot_leave_its_lane() {
+    trait Stays<A> {
+        const TRUE: bool = true;
+    }
+    struct Leaves;
+    impl<T: ?Sized> Stays<()> for T {}
+    // Were `T` one that can be sent, both of these would fit, and the lines below would not compile.
+    impl<T: ?Sized + Send> Stays<Leaves> for T {}
+    assert!(<LaneContext as Stays<_>>::TRUE);
+    assert!(<Pool as Stays<_>>::TRUE);
+    assert!(<crate::transport::Connection as Stays<_>>::TRUE);
+}

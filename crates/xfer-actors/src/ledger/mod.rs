@@ -8,10 +8,12 @@
 //! the ledger when its observer has been told its end, and is told one even if everything else has gone.
 mod directory;
 mod duty;
+mod jobs;
 mod transfer;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 use tokio::sync::Notify;
@@ -30,12 +32,20 @@ use crate::work;
 
 pub(crate) use directory::Directory;
 pub(crate) use duty::Duty;
-pub(crate) use transfer::{Launch, MachineSlot, Pending, Settled, Turn};
+pub(crate) use jobs::Turn;
+pub(crate) use transfer::{Launch, Lying, MachineSlot, Pending, Settled};
 pub use transfer::{Observer, Transfer};
+
+/// Transfers at once that make a rush.
+const RUSH: usize = 10_000;
 
 /// What the actors of one system share.
 pub(crate) struct Ledger {
-    pub(crate) transfers: DashMap<TransferId, Arc<Transfer>>,
+    transfers: DashMap<TransferId, Arc<Transfer>>,
+    /// How many there are: asked for at each transfer's end, and the map itself would lock each of its shards to say it.
+    count: AtomicUsize,
+    /// Whether there were very many since it was empty last.
+    rush: AtomicBool,
     pub(crate) directory: Directory,
     pub(crate) budget: Arc<SharedBudget>,
     pub(crate) lanes: Lanes,
@@ -57,6 +67,8 @@ impl Ledger {
             };
             Ledger {
                 transfers: DashMap::new(),
+                count: AtomicUsize::new(0),
+                rush: AtomicBool::new(false),
                 directory: Directory::default(),
                 budget: Arc::new(SharedBudget::new(settings.limits(), wake)),
                 lanes,
@@ -74,7 +86,7 @@ impl Ledger {
 
     /// Enters a transfer; the Coordinator finds it here even if the message that announces it is lost.
     pub(crate) fn enter(self: &Arc<Self>, transfer: Arc<Transfer>) {
-        if let Some(Target::Ordered(target)) = &transfer.call.target {
+        if let Some(Target::Ordered(target)) = transfer.call.target.as_deref() {
             let (ledger, heir) = (Arc::downgrade(self), Arc::downgrade(&transfer));
             target.listen(move |delivery| {
                 let (Some(ledger), Some(transfer)) = (ledger.upgrade(), heir.upgrade()) else { return };
@@ -85,16 +97,45 @@ impl Ledger {
                 ledger.announce(transfer.id());
             });
         }
+        // Before it can be found, so that there are never more than are counted.
+        if self.count.fetch_add(1, Ordering::AcqRel) >= RUSH {
+            self.rush.store(true, Ordering::Relaxed);
+        }
         self.transfers.insert(transfer.id(), transfer);
+    }
+
+    /// Transfers that have not ended.
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// Whether all transfers have ended.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.count() == 0
+    }
+
+    /// All transfers that have not ended, in the order in which they came. Takes as long as there are many: for restarts and ends.
+    pub(crate) fn all(&self) -> Vec<Arc<Transfer>> {
+        let mut all: Vec<Arc<Transfer>> = self.transfers.iter().map(|entry| Arc::clone(&entry)).collect();
+        all.sort_unstable_by_key(|transfer| transfer.id());
+        all
     }
 
     /// Takes a transfer out that has ended.
     pub(crate) fn leave(&self, id: TransferId) {
         self.watched.remove(&id);
-        self.transfers.remove(&id);
-        if self.transfers.is_empty() {
-            self.idle.notify_waiters();
+        self.left(usize::from(self.transfers.remove(&id).is_some()));
+    }
+
+    fn left(&self, many: usize) {
+        if many == 0 || self.count.fetch_sub(many, Ordering::AcqRel) != many {
+            return;
         }
+        if self.rush.swap(false, Ordering::Relaxed) {
+            // After a rush, memory is not kept for the next one.
+            self.transfers.shrink_to_fit();
+        }
+        self.idle.notify_waiters();
     }
 
     /// Tells the Coordinator that a transfer has news.
@@ -119,6 +160,7 @@ impl Ledger {
             all.push(Arc::clone(transfer));
             false
         });
+        self.left(all.len());
         self.watched.clear();
         for transfer in all {
             self.abandon_one(&transfer, error);
@@ -164,7 +206,7 @@ impl Ledger {
 
 impl fmt::Debug for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ledger").field("transfers", &self.transfers.len()).finish_non_exhaustive()
+        f.debug_struct("Ledger").field("transfers", &self.count()).finish_non_exhaustive()
     }
 }
 

@@ -65,7 +65,7 @@ fn news(transfer: &Transfer) -> Vec<String> {
         Event::Stop { error } => format!("stop {:?}", error.kind()),
         other => format!("{other:?}"),
     };
-    transfer.inbox.lock().drain(..).map(name).skip_while(|name| name == "started").collect()
+    std::iter::from_fn(|| transfer.next_event()).map(name).skip_while(|name| name == "started").collect()
 }
 
 #[test]
@@ -109,16 +109,16 @@ fn a_command_that_lay_too_long_is_handed_out_again_and_the_old_one_is_void() {
     let (transfer, _told) = entered(&ledger, upload(&b"x"[..]));
     transfer.add_job(JOB, Job::DeleteObject);
     let old = duty(&ledger, &transfer, JOB, 0);
-    assert!(transfer.take_back_stale(PATIENCE).is_empty());
+    assert_eq!(transfer.take_back_stale(JOB, PATIENCE), Lying::Yet);
     std::thread::sleep(Duration::from_millis(1));
-    assert_eq!(transfer.take_back_stale(Duration::ZERO), [(JOB, Some(TURN))], "its turn is given back");
+    assert_eq!(transfer.take_back_stale(JOB, Duration::ZERO), Lying::TakenBack(Some(TURN)), "its turn is given back");
     assert!(transfer.is_retry(JOB));
     let new = duty(&ledger, &transfer, JOB, 0);
     assert!(!old.accept(), "whoever takes it up now must not carry it out");
     drop(old);
     assert!(new.accept());
     std::thread::sleep(Duration::from_millis(1));
-    assert!(transfer.take_back_stale(Duration::ZERO).is_empty(), "somebody works on it");
+    assert_eq!(transfer.take_back_stale(JOB, Duration::ZERO), Lying::No, "somebody works on it");
     assert_eq!(judge(&transfer, JOB, None).0, Settled::Nothing, "the old one's end does not count");
     new.fulfil(deleted(), &Outbox::default());
     assert_eq!(judge(&transfer, JOB, None).0, Settled::Over);
@@ -185,9 +185,14 @@ fn a_scheduler_that_starts_anew_finds_the_jobs_in_their_order() {
     }
     let flying = duty(&ledger, &transfer, JobId(7), 0);
     duty(&ledger, &transfer, JobId(8), 0).fulfil(deleted(), &Outbox::default());
-    let found: Vec<u32> = transfer.reconcile().iter().map(|(id, _)| id.0).collect();
-    assert_eq!(found, (0..100).filter(|id| *id != 7).collect::<Vec<_>>());
-    assert!(matches!(transfer.reconcile()[7], (JobId(8), Pending::Ended)));
+    let pending = transfer.reconcile();
+    assert_eq!(pending.iter().map(|(id, _)| id.0).collect::<Vec<_>>(), (0..100).collect::<Vec<_>>());
+    let is_right = |(id, pending): &(JobId, Pending)| match id.0 {
+        7 => matches!(pending, Pending::Flying),
+        8 => matches!(pending, Pending::Ended),
+        _ => matches!(pending, Pending::Queued),
+    };
+    assert!(pending.iter().all(is_right));
     drop(flying);
 }
 
@@ -223,9 +228,10 @@ fn whoever_is_told_that_his_stop_counts_finds_it_in_the_end() {
 fn an_end_is_told_once_and_after_all_progress() {
     let ledger = ledger();
     let (transfer, told) = entered(&ledger, upload(&b"x"[..]));
-    transfer.call.meter.add(5);
+    let progress = transfer.call.meter.begin_job();
+    progress.reached(5);
     transfer.report_progress_if_due();
-    transfer.call.meter.add(7);
+    progress.reached(12);
     transfer.finish(Ok(TransferOutcome::of_bytes(12)));
     transfer.finish(Err(lost()));
     ledger.abandon(&lost());
@@ -241,7 +247,7 @@ fn progress_is_told_as_often_as_was_asked() {
     let call = upload(&b"x"[..]);
     let hour = Duration::from_secs(3600);
     let transfer = Transfer::new(Arc::clone(&call), DeleteMachine::new().into(), hour, observer);
-    call.meter.add(5);
+    call.meter.begin_job().reached(5);
     transfer.report_progress_if_due();
     assert!(told.try_recv().is_err());
     transfer.finish(Ok(TransferOutcome::of_bytes(5)));
@@ -282,7 +288,7 @@ fn abandoning_ends_everything_also_what_enters_at_that_moment() {
             assert_eq!(end_of(&told).unwrap_err().kind(), ErrorKind::ShutDown);
             assert!(told.try_recv().is_err(), "once");
         }
-        assert!(ledger.transfers.is_empty() && ledger.watched.is_empty());
+        assert!(ledger.is_idle() && ledger.transfers.is_empty() && ledger.watched.is_empty());
     }
 }
 
@@ -329,12 +335,29 @@ fn an_in_order_target_tells_its_transfer_while_there_is_one() {
     let (transfer, _told) = entered(&ledger, download(DownloadTarget::polled()));
     let call = Arc::clone(transfer.call());
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    let Some(Target::Ordered(target)) = &call.target else { panic!() };
+    let Some(Target::Ordered(target)) = call.target.as_deref() else { panic!() };
     target.push(0, bytes::Bytes::from_static(b"abc"));
     assert!(call.poll_piece(&mut context).is_ready());
-    assert!(matches!(transfer.inbox.lock().pop_back(), Some(Event::Delivered { bytes: 3 })));
+    assert!(matches!(std::iter::from_fn(|| transfer.next_event()).last(), Some(Event::Delivered { bytes: 3 })));
     ledger.abandon(&lost());
     drop(transfer);
     // Nobody is there to be told, and the poller hears the end.
     assert!(matches!(call.poll_piece(&mut context), std::task::Poll::Ready(Some(Err(_)))));
+}
+
+/// There may be a million of them. What all of it comes to is in `docs/semantics.md`, as the suite `scale` measures it.
+#[cfg(target_pointer_width = "64")]
+#[test]
+fn what_a_waiting_transfer_consists_of_is_small() {
+    let sizes = [size_of::<Call>(), size_of::<Transfer>(), size_of::<jobs::JobRecord>(), size_of::<Target>()];
+    assert!(sizes.iter().zip([256, 224, 176, 72]).all(|(size, most)| *size <= most), "{sizes:?}");
+    let ledger = ledger();
+    let (transfer, _told) = entered(&ledger, upload(&b"x"[..]));
+    transfer.add_job(JOB, Job::DeleteObject);
+    assert!(transfer.next_event().is_some());
+    assert_eq!(
+        transfer.spare_room(),
+        (0, 1),
+        "no room for events that have not come, nor for jobs that have not begun"
+    );
 }

@@ -3,7 +3,7 @@
 //! Never decides what is done next (its machine does) or when (the scheduler does). Invariants: a job has one [`JobState`] at any time; a report
 //! counts only if it is of the attempt that is under way; the observer is told one end.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -15,9 +15,9 @@ use xfer_core::id::{Attempt, JobId, TransferId};
 use xfer_core::job::{Event, Job, Reply};
 use xfer_core::machine::Machine;
 use xfer_core::outcome::TransferOutcome;
-use xfer_core::queue::Class;
 use xfer_core::retry::RetryState;
 
+use super::jobs::{JobRecord, JobState, Jobs, Turn};
 use super::{cancelled, is_clean_up};
 use crate::budget::Permit;
 use crate::call::{Call, JobProgress};
@@ -48,8 +48,8 @@ pub trait Observer: Send + Sync {
 pub struct Transfer {
     pub(crate) call: Arc<Call>,
     pub(crate) machine: Mutex<MachineSlot>,
-    pub(crate) inbox: Mutex<VecDeque<Event>>,
-    jobs: Mutex<HashMap<JobId, JobRecord>>,
+    inbox: Mutex<VecDeque<Event>>,
+    jobs: Mutex<Jobs>,
     observer: Box<dyn Observer>,
     finished: AtomicBool,
     /// With what it was stopped, if it was: its end says that, whatever else has gone wrong meanwhile.
@@ -74,46 +74,9 @@ pub(crate) enum MachineSlot {
     Gone,
 }
 
-/// A job and its state.
-struct JobRecord {
-    job: Arc<Job>,
-    progress: Arc<JobProgress>,
-    retry: RetryState,
-    attempt: Attempt,
-    state: JobState,
-    /// The turn that its last attempt was given, until the scheduler takes it back.
-    turn: Option<Turn>,
-    /// Whether its last attempt ended without having begun: its command died in a mailbox.
-    unbegun: bool,
-    /// Memory of the budget that a failed attempt had: the next one has it without asking. Whoever had to ask anew could wait for ever
-    /// for memory that others hold until this very job is done.
-    memory: Option<Permit>,
-    /// Bytes that all attempts up to the last one had landed.
-    landed: u64,
-}
-
-/// In which queue and class a job had its turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Turn {
-    pub(crate) buffered: bool,
-    pub(crate) class: Class,
-}
-
-/// Where a job is.
-enum JobState {
-    /// In the queue, or to be put there.
-    Queued,
-    /// Waits for its next attempt.
-    Waiting { due: Instant },
-    /// Handed out. `accepted` by a worker, or still in its mailbox.
-    Flying { since: Instant, accepted: bool },
-    /// Reported, and not yet judged by the scheduler.
-    Ended(Result<Reply, Error>),
-}
-
 /// What the scheduler needs to hand a job out.
 pub(crate) struct Launch {
-    pub(crate) job: Arc<Job>,
+    pub(crate) job: Job,
     pub(crate) attempt: Attempt,
     pub(crate) progress: Arc<JobProgress>,
     /// What an earlier attempt had of the memory.
@@ -131,7 +94,7 @@ impl Transfer {
             call,
             machine: Mutex::new(MachineSlot::Idle(machine)),
             inbox: Mutex::new(VecDeque::from([Event::Started])),
-            jobs: Mutex::new(HashMap::new()),
+            jobs: Mutex::default(),
             observer,
             finished: AtomicBool::new(false),
             stopped: Mutex::new(None),
@@ -163,34 +126,23 @@ impl Transfer {
 
     /// Adds a job that its machine asks for.
     pub(crate) fn add_job(&self, id: JobId, job: Job) {
-        let record = JobRecord {
-            job: Arc::new(job),
-            progress: Arc::new(JobProgress::default()),
-            retry: RetryState::default(),
-            attempt: Attempt::FIRST,
-            state: JobState::Queued,
-            turn: None,
-            unbegun: false,
-            memory: None,
-            landed: 0,
-        };
-        self.jobs.lock().insert(id, record);
+        self.jobs.lock().insert(id, JobRecord::new(job));
     }
 
-    /// The job, if it is one of this transfer's.
-    pub(crate) fn job(&self, id: JobId) -> Option<Arc<Job>> {
-        self.jobs.lock().get(&id).map(|record| Arc::clone(&record.job))
+    /// What `look` sees in the job, if it is one of this transfer's.
+    pub(crate) fn look_at<T>(&self, id: JobId, look: impl FnOnce(&Job) -> T) -> Option<T> {
+        self.jobs.lock().get(id).map(|record| look(&record.job))
     }
 
     /// Jobs that no machine has been answered yet.
     pub(crate) fn open_jobs(&self) -> Vec<JobId> {
-        self.jobs.lock().keys().copied().collect()
+        self.jobs.lock().iter().map(|(id, _)| id).collect()
     }
 
     /// Marks a queued job as handed out in this turn.
     pub(crate) fn launch(&self, id: JobId, turn: Turn) -> Option<Launch> {
         let mut jobs = self.jobs.lock();
-        let record = jobs.get_mut(&id)?;
+        let record = jobs.get_mut(id)?;
         if !matches!(record.state, JobState::Queued) {
             return None;
         }
@@ -198,14 +150,14 @@ impl Transfer {
         record.turn = Some(turn);
         Some(Launch {
             memory: record.memory.take(),
-            job: Arc::clone(&record.job),
+            job: record.job.clone(),
             attempt: record.attempt,
-            progress: Arc::clone(&record.progress),
+            progress: Arc::clone(record.progress.get_or_insert_with(|| self.call.meter.begin_job())),
         })
     }
 
     pub(super) fn accept(&self, id: JobId, attempt: Attempt) -> bool {
-        match self.jobs.lock().get_mut(&id) {
+        match self.jobs.lock().get_mut(id) {
             Some(JobRecord { attempt: now, state: JobState::Flying { accepted, .. }, .. }) if *now == attempt => {
                 *accepted = true;
                 true
@@ -216,7 +168,7 @@ impl Transfer {
 
     /// Takes back the turn of a job whose attempt has ended.
     pub(crate) fn take_turn(&self, id: JobId) -> Option<Turn> {
-        match self.jobs.lock().get_mut(&id) {
+        match self.jobs.lock().get_mut(id) {
             Some(record) if matches!(record.state, JobState::Ended(_)) => record.turn.take(),
             _ => None,
         }
@@ -224,7 +176,7 @@ impl Transfer {
 
     /// Whether a job has been tried before.
     pub(crate) fn is_retry(&self, id: JobId) -> bool {
-        self.jobs.lock().get(&id).is_some_and(|record| record.attempt > Attempt::FIRST)
+        self.jobs.lock().get(id).is_some_and(|record| record.attempt > Attempt::FIRST)
     }
 
     /// Writes down how an attempt ended; false when that attempt is no longer the one that counts. The memory of a failed one is kept
@@ -243,11 +195,11 @@ impl Transfer {
             *self.open_upload.lock() = None;
         }
         let mut jobs = self.jobs.lock();
-        let Some(record) = jobs.get_mut(&id).filter(|record| record.attempt == attempt) else { return false };
+        let Some(record) = jobs.get_mut(id).filter(|record| record.attempt == attempt) else { return false };
         let JobState::Flying { accepted, .. } = record.state else { return false };
         record.unbegun = !accepted && result.is_err();
         record.memory = memory.filter(|_| result.is_err());
-        record.state = JobState::Ended(result);
+        record.state = JobState::Ended(Box::new(result));
         true
     }
 
@@ -259,11 +211,11 @@ impl Transfer {
         verdict: impl FnOnce(&mut RetryState, Ended<'_>) -> Option<Duration>,
     ) -> Settled {
         let mut jobs = self.jobs.lock();
-        let Some(record) = jobs.get_mut(&id) else { return Settled::Nothing };
+        let Some(record) = jobs.get_mut(id) else { return Settled::Nothing };
         if !matches!(record.state, JobState::Ended(_)) {
             return Settled::Nothing;
         }
-        let landed = record.progress.landed();
+        let landed = record.progress.as_ref().map_or(0, |progress| progress.landed());
         if landed.saturating_sub(record.landed) >= GOOD_PROGRESS {
             record.landed = landed;
             record.retry.on_progress();
@@ -271,7 +223,7 @@ impl Transfer {
         let JobState::Ended(result) = std::mem::replace(&mut record.state, JobState::Queued) else {
             return Settled::Nothing;
         };
-        let event = match result {
+        let event = match *result {
             Ok(reply) => {
                 verdict(&mut record.retry, Ended { job: &record.job, unbegun: false, error: None });
                 Event::Done { job: id, reply }
@@ -281,7 +233,7 @@ impl Transfer {
                 Ended { job: &record.job, unbegun: record.unbegun, error: Some(&error) },
             ) {
                 // A transfer that was cut tidies up, and tries nothing else again.
-                Some(delay) if !self.call.cut.is_cancelled() || is_clean_up(&record.job) => {
+                Some(delay) if !self.call.cut.is_made() || is_clean_up(&record.job) => {
                     self.retries.fetch_add(1, Ordering::Relaxed);
                     let attempt = record.attempt;
                     record.attempt = attempt.next();
@@ -295,15 +247,16 @@ impl Transfer {
                 _ => Event::Failed { job: id, error: error.after_attempts(record.attempt.0) },
             },
         };
-        jobs.remove(&id);
+        let over = jobs.remove(id);
         drop(jobs);
+        self.put_away(over);
         self.inbox.lock().push_back(event);
         Settled::Over
     }
 
     /// Puts a waiting job back into the queue's reach.
     pub(crate) fn ready(&self, id: JobId) -> bool {
-        match self.jobs.lock().get_mut(&id) {
+        match self.jobs.lock().get_mut(id) {
             Some(record) if matches!(record.state, JobState::Waiting { .. }) => {
                 record.state = JobState::Queued;
                 true
@@ -314,53 +267,72 @@ impl Transfer {
 
     /// Ends every job that is not handed out: they fail as cancelled. Those handed out are cut by the call's token.
     pub(crate) fn withdraw(&self) {
-        let mut ended = Vec::new();
-        self.jobs.lock().retain(|id, record| {
-            let waits = matches!(record.state, JobState::Queued | JobState::Waiting { .. });
-            if waits {
-                ended.push(*id);
-            }
-            !waits
-        });
-        let mut inbox = self.inbox.lock();
-        inbox.extend(ended.into_iter().map(|job| Event::Failed { job, error: cancelled() }));
+        let ended = self.jobs.lock().take_waiting();
+        for (job, record) in ended {
+            self.put_away(Some(record));
+            self.tell(Event::Failed { job, error: cancelled() });
+        }
     }
 
-    /// Takes back jobs that lie in a mailbox for too long, as if their worker had died: they are handed out again, in another turn.
-    pub(crate) fn take_back_stale(&self, patience: Duration) -> Vec<(JobId, Option<Turn>)> {
-        let mut stale = Vec::new();
-        for (id, record) in self.jobs.lock().iter_mut() {
-            if let JobState::Flying { since, accepted: false } = record.state
-                && since.elapsed() > patience
-            {
+    /// A job is over: what it has moved stays counted.
+    fn put_away(&self, record: Option<JobRecord>) {
+        if let Some(progress) = record.and_then(|record| record.progress) {
+            self.call.meter.end_job(&progress);
+        }
+    }
+
+    /// Takes a job back that lies in a mailbox for longer than `patience`, as if its worker had died: it is handed out again, in another
+    /// turn.
+    pub(crate) fn take_back_stale(&self, id: JobId, patience: Duration) -> Lying {
+        let mut jobs = self.jobs.lock();
+        let Some(record) = jobs.get_mut(id) else { return Lying::No };
+        match record.state {
+            JobState::Flying { since, accepted: false } if since.elapsed() > patience => {
                 record.attempt = record.attempt.next();
                 record.state = JobState::Queued;
-                stale.push((*id, record.turn.take()));
+                Lying::TakenBack(record.turn.take())
             }
+            JobState::Flying { accepted: false, .. } => Lying::Yet,
+            _ => Lying::No,
         }
-        stale
     }
 
     /// What a scheduler that was started anew must know of this transfer's jobs, in the order in which they were asked for: were a
     /// later range of an in-order target to get its memory first, the earlier one might wait for that memory for ever.
     pub(crate) fn reconcile(&self) -> Vec<(JobId, Pending)> {
-        let mut pending: Vec<(JobId, Pending)> = self
-            .jobs
-            .lock()
-            .iter()
-            .filter_map(|(id, record)| match &record.state {
-                JobState::Queued => Some((*id, Pending::Queued)),
-                JobState::Waiting { due } => Some((*id, Pending::Waiting { due: *due })),
-                JobState::Ended(_) => Some((*id, Pending::Ended)),
-                JobState::Flying { .. } => None,
-            })
-            .collect();
-        pending.sort_by_key(|(id, _)| *id);
-        pending
+        let pending = |record: &JobRecord| match &record.state {
+            JobState::Queued => Pending::Queued,
+            JobState::Waiting { due } => Pending::Waiting { due: *due },
+            JobState::Ended(_) => Pending::Ended,
+            JobState::Flying { .. } => Pending::Flying,
+        };
+        self.jobs.lock().iter().map(|(id, record)| (id, pending(record))).collect()
     }
 
     pub(crate) fn tell(&self, event: Event) {
         self.inbox.lock().push_back(event);
+    }
+
+    /// What has happened next, for the machine to think about.
+    pub(crate) fn next_event(&self) -> Option<Event> {
+        let mut inbox = self.inbox.lock();
+        let event = inbox.pop_front();
+        if inbox.is_empty() {
+            // One that waits keeps no room for what may come.
+            *inbox = VecDeque::new();
+        }
+        event
+    }
+
+    /// For how many events, and how many jobs, there is room.
+    #[cfg(test)]
+    pub(super) fn spare_room(&self) -> (usize, usize) {
+        (self.inbox.lock().capacity(), self.jobs.lock().capacity())
+    }
+
+    /// Puts in what the machine has to think about before everything else.
+    pub(crate) fn tell_first(&self, event: Event) {
+        self.inbox.lock().push_front(event);
     }
 
     /// Whether the Coordinator has something to do.
@@ -430,7 +402,7 @@ impl Transfer {
             outcome.attempts = self.call.requests.load(Ordering::Relaxed);
             outcome.retries = self.retries.load(Ordering::Relaxed);
             outcome.elapsed = self.started.elapsed();
-            outcome.body = self.call.target.as_ref().and_then(Target::take_body);
+            outcome.body = self.call.target.as_deref().and_then(Target::take_body);
             outcome
         });
         let result = result.map_err(|error| match error.at().bucket {
@@ -441,7 +413,7 @@ impl Transfer {
             source.close();
         }
         if let Some(target) = &self.call.target {
-            match (&result, target) {
+            match (&result, target.as_ref()) {
                 (Err(error), Target::Ordered(ordered)) => ordered.end(Err(error.clone())),
                 (Err(_), target) => target.discard(),
                 (Ok(_), _) => {}
@@ -490,9 +462,21 @@ pub(crate) struct Ended<'a> {
     pub(crate) error: Option<&'a Error>,
 }
 
-/// A job of the ledger that nobody holds.
+/// Where a job of the ledger is, for a scheduler that was started anew.
 pub(crate) enum Pending {
     Queued,
     Waiting { due: Instant },
+    Flying,
     Ended,
+}
+
+/// Whether a job lies in a mailbox.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Lying {
+    /// It has been taken up, or has ended.
+    No,
+    /// Not for long.
+    Yet,
+    /// It did, for too long, in this turn.
+    TakenBack(Option<Turn>),
 }

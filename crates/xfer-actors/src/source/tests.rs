@@ -19,7 +19,7 @@ fn number(number: u32) -> PartNumber {
 
 fn once(source: UploadSource) -> OnceSource {
     match source.prepare(&SystemFiles).unwrap() {
-        Source::Once(once) => once,
+        Source::Once(once) => *once,
         _ => panic!("not a source that is read once"),
     }
 }

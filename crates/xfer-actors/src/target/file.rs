@@ -89,7 +89,7 @@ pub(crate) struct FileTarget {
 /// How far it has come. It ends once: an attempt that is late makes no file of an ended download.
 enum State {
     Absent,
-    Made(Temporary),
+    Made(Box<Temporary>),
     Committed,
     Discarded,
 }
@@ -150,7 +150,7 @@ impl FileTarget {
         let (path, file) = create_beside(&self.path, self.os.as_ref())?;
         let mut made = Temporary { path, file: Arc::new(file), direct: None, kept: false, os: Arc::clone(&self.os) };
         let result = act(&mut made);
-        *state = State::Made(made);
+        *state = State::Made(Box::new(made));
         result
     }
 

@@ -8,6 +8,7 @@
 
 pub(crate) mod direct;
 mod file;
+mod memory;
 pub(crate) mod reorder;
 
 use std::fmt;
@@ -23,6 +24,7 @@ use xfer_core::error::{Error, ErrorKind};
 
 use crate::os::OsUtils;
 pub(crate) use file::FileTarget;
+pub(crate) use memory::MemoryTarget;
 pub(crate) use reorder::{Consumer, OrderedTarget};
 
 /// What can be written at any offset.
@@ -208,7 +210,7 @@ impl Target {
     pub(crate) fn discard(&self) {
         match self {
             Target::File(file) => file.discard(),
-            Target::Memory(memory) => *memory.bytes.lock() = Vec::new(),
+            Target::Memory(memory) => drop(memory.take()),
             Target::Seekable(_) | Target::Ordered(_) => {}
         }
     }
@@ -228,7 +230,7 @@ impl Target {
     /// The object, if it was to go to memory.
     pub(crate) fn take_body(&self) -> Option<Bytes> {
         match self {
-            Target::Memory(memory) => Some(Bytes::from(std::mem::take(&mut *memory.bytes.lock()))),
+            Target::Memory(memory) => Some(memory.take()),
             _ => None,
         }
     }
@@ -241,40 +243,6 @@ pub(crate) fn write_error(error: io::Error) -> Error {
         _ => ErrorKind::TargetWrite,
     };
     Error::new(kind, error.to_string()).with_source(error)
-}
-
-/// The object in memory, written in any order.
-#[derive(Default)]
-pub(crate) struct MemoryTarget {
-    bytes: Mutex<Vec<u8>>,
-}
-
-impl MemoryTarget {
-    fn open(&self, size: u64) -> Result<(), Error> {
-        let too_large = || Error::new(ErrorKind::TooLarge, format!("an object of {size} bytes does not fit in memory"));
-        let size = usize::try_from(size).map_err(|_| too_large())?;
-        let mut bytes = self.bytes.lock();
-        if bytes.len() == size {
-            // Discovery is repeated: other ranges of the object may be here already.
-            return Ok(());
-        }
-        bytes.clear();
-        bytes.try_reserve_exact(size).map_err(|_| too_large())?;
-        bytes.resize(size, 0);
-        Ok(())
-    }
-
-    pub(crate) fn write_at(&self, piece: &[u8], offset: u64) -> Result<(), Error> {
-        let start = usize::try_from(offset).unwrap_or(usize::MAX);
-        let mut bytes = self.bytes.lock();
-        match start.checked_add(piece.len()).and_then(|end| bytes.get_mut(start..end)) {
-            Some(place) => {
-                place.copy_from_slice(piece);
-                Ok(())
-            }
-            None => Err(Error::internal("bytes beyond the end of the object")),
-        }
-    }
 }
 
 /// A writer that can seek, used by one lane at a time.

@@ -394,7 +394,7 @@ impl Landing<'_> {
     fn count(&mut self, bytes: usize) {
         self.torn = false;
         self.landed += bytes as u64;
-        self.bench.progress.reached(self.landed, &self.bench.call.meter);
+        self.bench.progress.reached(self.landed);
         self.bench.lane.moved(bytes as u64);
     }
 }

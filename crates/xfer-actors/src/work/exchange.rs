@@ -171,7 +171,7 @@ pub(super) async fn ask(
     loop {
         let begun = tokio::select! {
             biased;
-            () = bench.call.cut.cancelled(), if cuttable => return Err(cancelled()),
+            () = bench.call.cut.made(), if cuttable => return Err(cancelled()),
             begun = begin(bench, operation, stamp) => begun?,
         };
         if commits && !bench.call.phase.try_commit() {

@@ -36,7 +36,7 @@ pub(crate) async fn run(
     let result = if job.is_cuttable() {
         tokio::select! {
             biased;
-            () = call.cut.cancelled() => Err(cancelled()),
+            () = call.cut.made() => Err(cancelled()),
             result = perform(&bench, job, duty) => result,
         }
     } else {

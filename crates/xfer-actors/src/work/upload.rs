@@ -340,7 +340,7 @@ impl Sender<'_> {
         if sent == Sent::Whole {
             self.sent = reached;
             self.whole = last;
-            self.bench.progress.reached(reached, &self.bench.call.meter);
+            self.bench.progress.reached(reached);
             self.bench.lane.moved(piece.len() as u64);
         }
         Ok(sent)
