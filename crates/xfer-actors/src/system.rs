@@ -107,11 +107,17 @@ impl XferSystem {
     /// [`InvalidConfig`](ErrorKind::InvalidConfig) for a transport that cannot be, [`Internal`](ErrorKind::Internal) when the operating
     /// system gives no threads.
     pub fn start(settings: Settings, transport: TransportConfig) -> Result<XferSystem, Error> {
-        if System::try_current().is_some() {
-            XferSystem::start_in(settings, transport)
-        } else {
-            XferSystem::begin(settings, transport, Home::Own)
-        }
+        XferSystem::start_on(settings, shared(transport)?)
+    }
+
+    /// As [`start`](XferSystem::start), on a transport that was made before: its certificates are not read again, and what it knows of
+    /// addresses and counts of connections goes on.
+    ///
+    /// # Errors
+    /// [`Internal`](ErrorKind::Internal) when the operating system gives no threads.
+    pub fn start_on(settings: Settings, transport: Arc<SharedTransport>) -> Result<XferSystem, Error> {
+        let home = if System::try_current().is_some() { Home::Current } else { Home::Own };
+        XferSystem::begin(settings, transport, home)
     }
 
     /// Starts a system inside the actix System of this thread; it never stops that System, and ends with it.
@@ -122,15 +128,13 @@ impl XferSystem {
         if System::try_current().is_none() {
             return Err(Error::new(ErrorKind::InvalidConfig, "there is no actix System on this thread"));
         }
-        XferSystem::begin(settings, transport, Home::Current)
+        XferSystem::begin(settings, shared(transport)?, Home::Current)
     }
 
-    fn begin(settings: Settings, transport: TransportConfig, home: Home) -> Result<XferSystem, Error> {
+    fn begin(settings: Settings, transport: Arc<SharedTransport>, home: Home) -> Result<XferSystem, Error> {
         let no_threads = |error: std::io::Error| {
             Error::internal(format!("the operating system gives no thread: {error}")).with_source(error)
         };
-        let transport = SharedTransport::new(transport)
-            .map_err(|error| Error::new(ErrorKind::InvalidConfig, error.to_string()).with_source(error))?;
         let lanes =
             Lanes::start_limited(settings.lanes, settings.max_connections.max(1), transport).map_err(no_threads)?;
         let ledger = Ledger::new(settings, lanes);
@@ -321,6 +325,11 @@ impl fmt::Debug for XferSystem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("XferSystem").field("ledger", &self.inner.ledger).finish_non_exhaustive()
     }
+}
+
+fn shared(transport: TransportConfig) -> Result<Arc<SharedTransport>, Error> {
+    SharedTransport::new(transport)
+        .map_err(|error| Error::new(ErrorKind::InvalidConfig, error.to_string()).with_source(error))
 }
 
 /// In which System the guardian lives.

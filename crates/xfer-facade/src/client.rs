@@ -1,5 +1,6 @@
 //! The S3 client: where requests go, who signs them, and how much may be moved at once.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -16,7 +17,7 @@ use xfer_core::retry::RetryPolicy;
 use xfer_serializer::{EndpointConfig, SignatureVersion};
 
 use crate::callbacks::Callbacks;
-use crate::{Error, ErrorKind, detect};
+use crate::{Error, ErrorKind, Timeouts, detect};
 
 /// Most connections where nothing is known of the machine: enough for 30 Gbit/s at the 60 MB/s that one connection to a far S3
 /// brings; the controller opens no more of them than pay.
@@ -55,6 +56,7 @@ pub fn create_s3_client(region: impl Into<String>) -> S3ClientBuilder {
         max_connections: None,
         retry: RetryPolicy::default(),
         restart: RestartPolicy::default(),
+        timeouts: Timeouts::default(),
         proxy: None,
         sdk_config: None,
     }
@@ -87,6 +89,7 @@ pub struct S3ClientBuilder {
     max_connections: Option<usize>,
     retry: RetryPolicy,
     restart: RestartPolicy,
+    timeouts: Timeouts,
     proxy: Option<ProxyPolicy>,
     sdk_config: Option<SdkConfig>,
 }
@@ -197,6 +200,12 @@ impl S3ClientBuilder {
         self
     }
 
+    /// How long a single request may wait: to connect, for TLS, for its answer, for the next byte. None may be zero.
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
     /// Proxies. Default: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` of the environment.
     pub fn proxy(mut self, proxy: ProxyPolicy) -> Self {
         self.proxy = Some(proxy);
@@ -233,13 +242,15 @@ impl S3ClientBuilder {
             return Err(invalid(format!("memory_limit is {limit} bytes and must be at least {LEAST_MEMORY}")));
         }
         let settings = self.settings()?;
-        let transport = TransportConfig {
+        self.timeouts.check()?;
+        let transport = self.timeouts.of(TransportConfig {
             verify: self.verify.clone(),
-            proxy: self.proxy.clone().unwrap_or_else(|| ProxyPolicy::FromEnv(std::env::vars().collect())),
+            proxy: self.proxy.clone().unwrap_or_else(|| ProxyPolicy::FromEnv(environment())),
             ..TransportConfig::default()
-        };
-        // Made once to see that it can be made: a missing certificate file is told here and not by the first transfer.
-        SharedTransport::new(transport.clone()).map_err(|error| invalid(error.to_string()).with_source(error))?;
+        });
+        // A missing certificate file is told here and not by the first transfer.
+        let transport =
+            SharedTransport::new(transport).map_err(|error| invalid(error.to_string()).with_source(error))?;
         let serializer = Arc::new(self.serializer()?);
         Ok(S3Client {
             inner: Arc::new(Inner {
@@ -313,6 +324,13 @@ impl fmt::Debug for S3ClientBuilder {
     }
 }
 
+/// The environment, but for what is no text: that can name no proxy, and must not stop a client.
+fn environment() -> HashMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
 /// At most a quarter of what a container may have, so that the program around it lives.
 fn default_memory(usual: u64) -> u64 {
     detect::memory_limit().map_or(usual, |limit| (limit / 4).clamp(LEAST_MEMORY, usual))
@@ -348,7 +366,7 @@ pub struct S3Client {
 
 struct Inner {
     settings: Settings,
-    transport: TransportConfig,
+    transport: Arc<SharedTransport>,
     serializer: Arc<xfer_serializer::RequestSerializer>,
     system: Mutex<Option<XferSystem>>,
     callbacks: OnceLock<Arc<Callbacks>>,
@@ -382,7 +400,7 @@ impl S3Client {
     /// The most connections that were open at one time; 0 before the first transfer.
     #[must_use]
     pub fn peak_connections(&self) -> usize {
-        self.inner.system.lock().as_ref().map_or(0, |system| system.lanes().transport().peak_connections())
+        self.inner.transport.peak_connections()
     }
 
     /// The system of actors behind this client, started if need be: for those who want to send them messages.
@@ -404,8 +422,9 @@ impl S3Client {
         {
             return Ok(system.clone());
         }
-        // The first one, or one in the place of a system that has ended: given up, or stopped with the actix System it lived in.
-        let started = XferSystem::start(self.inner.settings.clone(), self.inner.transport.clone())?;
+        // The first one, or one in the place of a system that has ended: given up, or stopped with the actix System it lived in. Its
+        // restarts are counted anew: it starts because somebody has asked for a transfer, and not by itself.
+        let started = XferSystem::start_on(self.inner.settings.clone(), Arc::clone(&self.inner.transport))?;
         *system = Some(started.clone());
         Ok(started)
     }
