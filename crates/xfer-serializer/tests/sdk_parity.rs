@@ -183,7 +183,7 @@ impl Place {
         );
         let headers: [(&str, &str); 0] = [];
         let answer = decode::Answer::new(Operation::CreateSession, 200, &headers).with_body(body.as_bytes());
-        serializer.keep_session(&self.bucket, decode::create_session(&answer).unwrap())
+        serializer.keep_session(&self.bucket, decode::create_session(&answer).unwrap(), now())
     }
 
     fn scheme(&self) -> &'static str {

@@ -5,6 +5,7 @@
 //! and every connection and joins the thread.
 
 mod body;
+mod clock;
 mod handle;
 mod io;
 mod resign;

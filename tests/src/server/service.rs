@@ -23,6 +23,7 @@ use crate::request::{Op, RequestInfo};
 use crate::stats::{Recorder, RequestGuard};
 
 use super::body::{AnswerBody, BodyFault, RequestBody, drain_within};
+use super::clock;
 use super::io::Control;
 use super::resign::{express_access_key, resign};
 
@@ -58,8 +59,19 @@ struct Admitted(Arc<AtomicBool>);
 /// How the answer shall be changed.
 #[derive(Default)]
 struct Changes {
-    headers: Vec<(&'static str, Option<&'static str>)>,
+    headers: Vec<(&'static str, Option<HeaderValue>)>,
     body: Option<Action>,
+}
+
+impl Changes {
+    fn edit(&self, headers: &mut HeaderMap) {
+        for (name, value) in &self.headers {
+            match value {
+                Some(value) => headers.insert(*name, value.clone()),
+                None => headers.remove(*name),
+            };
+        }
+    }
 }
 
 impl Service {
@@ -69,7 +81,7 @@ impl Service {
         control: Arc<Control>,
         request: Request<Incoming>,
     ) -> Result<Response<AnswerBody>, StdError> {
-        let (parts, incoming) = request.into_parts();
+        let (mut parts, incoming) = request.into_parts();
         let info = RequestInfo::of(&parts, self.domain.as_deref());
         let plan = self.faults.plan(&info);
         let expects_continue = info.headers.contains_key("expect");
@@ -82,22 +94,34 @@ impl Service {
                 Action::Delay(delay) => tokio::time::sleep(delay).await,
                 Action::Call(hook) => hook(),
                 Action::Hold(gate) => gate.pass().await,
-                Action::SetHeader(name, value) => changes.headers.push((name, Some(value))),
+                Action::ClockAhead(seconds) => {
+                    let date = HeaderValue::from_str(&clock::date_ahead(seconds)).expect("plain ASCII");
+                    changes.headers.push(("date", Some(date)));
+                    if !clock::is_signed_for(&parts, seconds) {
+                        drain_within(body, DRAIN_LIMIT).await;
+                        return Ok(canned(403, "RequestTimeTooSkewed", &changes, control, guard));
+                    }
+                    // For the clock that everything else here goes by.
+                    resign(&mut parts, &self.keys.access_key, &self.keys.secret_key, self.keys.region);
+                }
+                Action::SetHeader(name, value) => {
+                    changes.headers.push((name, Some(HeaderValue::from_static(value))));
+                }
                 Action::RemoveHeader(name) => changes.headers.push((name, None)),
                 Action::Status(status, code) => {
                     drain_within(body, DRAIN_LIMIT).await;
-                    return Ok(canned(status, code, BodyFault::None, control, guard));
+                    return Ok(canned(status, code, &changes, control, guard));
                 }
                 Action::OkWithError(code) => {
                     drain_within(body, DRAIN_LIMIT).await;
-                    return Ok(canned(200, code, BodyFault::None, control, guard));
+                    return Ok(canned(200, code, &changes, control, guard));
                 }
                 Action::DropTrailerSupport => {
                     drain_within(body, DRAIN_LIMIT).await;
-                    return Ok(canned(400, "InvalidRequest", BodyFault::None, control, guard));
+                    return Ok(canned(400, "InvalidRequest", &changes, control, guard));
                 }
                 Action::StatusBeforeBody(status, code) => {
-                    let mut response = canned(status, code, BodyFault::None, control, guard);
+                    let mut response = canned(status, code, &changes, control, guard);
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                     return Ok(response);
                 }
@@ -193,16 +217,7 @@ async fn finish(
         _ => BodyFault::None,
     };
     stamp(&mut parts.headers, guard.sequence());
-    for (name, value) in changes.headers {
-        match value {
-            Some(value) => {
-                parts.headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-            }
-            None => {
-                parts.headers.remove(name);
-            }
-        }
-    }
+    changes.edit(&mut parts.headers);
     guard.answered(parts.status.as_u16());
     Ok(Response::from_parts(parts, AnswerBody::new(body, fault, control, guard)))
 }
@@ -223,7 +238,7 @@ fn stamp(headers: &mut HeaderMap, sequence: u64) {
 fn canned(
     status: u16,
     code: &str,
-    fault: BodyFault,
+    changes: &Changes,
     control: Arc<Control>,
     guard: RequestGuard,
 ) -> Response<AnswerBody> {
@@ -233,11 +248,12 @@ fn canned(
          <RequestId>REQUEST{sequence:012}</RequestId><HostId>HOST{sequence:012}</HostId></Error>"
     );
     guard.answered(status);
-    let body = AnswerBody::new(Body::from(Bytes::from(xml)), fault, control, guard);
+    let body = AnswerBody::new(Body::from(Bytes::from(xml)), BodyFault::None, control, guard);
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(status).expect("a fault rule names a valid status");
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
     stamp(response.headers_mut(), sequence);
+    changes.edit(response.headers_mut());
     response
 }
 

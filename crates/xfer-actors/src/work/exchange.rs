@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::SystemTime;
-
 use xfer_core::error::{Error, ErrorKind};
 use xfer_core::job::Reply;
 use xfer_serializer::decode::{self, Answer, ChecksumSent, Headers};
@@ -11,7 +9,7 @@ use xfer_serializer::{Identity, Operation, Payload, Stamp, Template};
 
 use super::Bench;
 use super::failure::of_transport;
-use crate::stores::ChecksumStyle;
+use crate::stores::{ChecksumStyle, time_at};
 use crate::transport::{Connection, HeaderList, Origin, ResponseHead, Scheme, TransportError};
 
 /// Longest XML answer that is read whole, in bytes. A list of 1,000 parts, the longest that is asked for, has about 300 KB.
@@ -37,6 +35,8 @@ pub(super) struct Begun {
 struct Asked {
     operation: Operation,
     identity: Option<Identity>,
+    /// By how many seconds the time that it was signed with was ahead of this machine's.
+    clock_offset: i64,
     checksum: ChecksumSent,
     if_match: Option<Arc<str>>,
 }
@@ -70,9 +70,9 @@ pub(super) async fn prepare(bench: &Bench<'_>, operation: Operation) -> Result<(
 pub(super) async fn begin(bench: &Bench<'_>, operation: Operation, stamp: &Stamp<'_>) -> Result<Begun, Error> {
     let (template, origin) = prepare(bench, operation).await?;
     let identity = if template.needs_session() {
-        Some(session(bench).await?)
+        Some(session(bench, &origin).await?)
     } else {
-        bench.call.serializer().credentials().await?
+        bench.call.serializer().credentials(time_at(bench.lane.stores.clock_offset(&origin))).await?
     };
     begin_as(bench, &template, &origin, identity, stamp).await
 }
@@ -86,7 +86,8 @@ async fn begin_as(
 ) -> Result<Begun, Error> {
     let connection = bench.lane.pool.checkout(origin).await.map_err(of_transport)?;
     // Signed last: waiting for a connection must not make the signature old.
-    let request = template.stamp(stamp, identity.as_ref(), SystemTime::now())?;
+    let clock_offset = bench.lane.stores.clock_offset(origin);
+    let request = template.stamp(stamp, identity.as_ref(), time_at(clock_offset))?;
     let mut head = Vec::with_capacity(1024);
     let host = std::iter::once(("host", request.host.as_str()));
     let headers = host.chain(request.headers.iter().map(|(name, value)| (name.as_ref(), value.as_str())));
@@ -97,31 +98,33 @@ async fn begin_as(
         (_, Some(_)) => ChecksumSent::Header,
         (_, None) => ChecksumSent::None,
     };
-    let asked = Asked { operation: template.operation(), identity, checksum, if_match: stamp.if_match.map(Arc::from) };
+    let if_match = stamp.if_match.map(Arc::from);
+    let asked = Asked { operation: template.operation(), identity, clock_offset, checksum, if_match };
     Ok(Begun { connection, head, asked })
 }
 
 /// The session of an S3 Express bucket: the one that is kept, or a new one, fetched by one request for all that need it.
-async fn session(bench: &Bench<'_>) -> Result<Identity, Error> {
+async fn session(bench: &Bench<'_>, origin: &Origin) -> Result<Identity, Error> {
     let (serializer, bucket) = (bench.call.serializer(), bench.call.bucket());
-    if let Some(identity) = serializer.session(bucket) {
+    let now = || time_at(bench.lane.stores.clock_offset(origin));
+    if let Some(identity) = serializer.session(bucket, now()) {
         return Ok(identity);
     }
     let turn = bench.lane.stores.session_turn(bucket);
     let _mine = turn.lock().await;
-    if let Some(identity) = serializer.session(bucket) {
+    if let Some(identity) = serializer.session(bucket, now()) {
         return Ok(identity);
     }
     let (template, origin) = prepare(bench, Operation::CreateSession).await?;
     let stamp = Stamp::default();
     loop {
-        let identity = serializer.credentials().await?;
+        let identity = serializer.credentials(now()).await?;
         let begun = begin_as(bench, &template, &origin, identity, &stamp).await?;
         match send_whole(begun, &[]).await {
             Ok(answered) => {
                 let (finished, body) = answered.read_all(bench).await?;
                 let session = finished.decode(&body, decode::create_session)?;
-                return Ok(serializer.keep_session(bucket, session));
+                return Ok(serializer.keep_session(bucket, session, now()));
             }
             Err(error) if error.is_stale_connection() => {}
             Err(error) => return Err(of_transport(error)),
@@ -175,8 +178,7 @@ impl Answered {
     pub(super) async fn refusal(mut self, bench: &Bench<'_>) -> Error {
         // If the explanation breaks off, the status alone says enough.
         let body = self.connection.read_body(MAX_ANSWER).await.unwrap_or_default();
-        let error = self.decode(&body, decode::error);
-        self.learn(bench, &error);
+        let error = self.learn(bench, self.decode(&body, decode::error));
         self.connection.release();
         error
     }
@@ -195,8 +197,16 @@ impl Answered {
         Ok((Finished { head, asked }, body))
     }
 
-    /// Changes for the next attempt what a refusal teaches.
-    fn learn(&self, bench: &Bench<'_>, error: &Error) {
+    /// Changes for the next attempt what a refusal teaches, and says what it was when that shows only here.
+    fn learn(&self, bench: &Bench<'_>, error: Error) -> Error {
+        let origin = self.connection.origin();
+        if let (Some(refusal), Some(there)) =
+            (error.service(), self.decode(&[], |answer| decode::server_time(answer.headers)))
+            && self.asked.identity.is_some()
+            && bench.lane.stores.learn_clock(origin, refusal, self.asked.clock_offset, there)
+        {
+            return error.as_kind(ErrorKind::ClockSkew);
+        }
         let serializer = bench.call.serializer();
         let bucket = bench.call.bucket();
         match error.kind() {
@@ -215,10 +225,11 @@ impl Answered {
                     ChecksumSent::Trailer => ChecksumStyle::Trailer,
                     ChecksumSent::Header | ChecksumSent::None => ChecksumStyle::Header,
                 };
-                bench.lane.stores.refused(self.connection.origin(), style);
+                bench.lane.stores.refused(origin, style);
             }
             _ => {}
         }
+        error
     }
 }
 

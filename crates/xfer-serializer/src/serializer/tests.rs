@@ -520,7 +520,7 @@ fn who_may_sign_what() {
     assert_eq!(error.kind(), ErrorKind::Credentials);
     assert!(error.to_string().contains("session"), "{error}");
 
-    assert!(serializer.session(express).is_none());
+    assert!(serializer.session(express, SystemTime::now()).is_none());
     let ends = SystemTime::now() + Duration::from_secs(300);
     let ends = aws_smithy_types::DateTime::from(ends).fmt(aws_smithy_types::date_time::Format::DateTime).unwrap();
     let body = format!(
@@ -529,8 +529,8 @@ fn who_may_sign_what() {
     );
     let headers: [(&str, &str); 0] = [];
     let answer = Answer::new(Operation::CreateSession, 200, &headers).with_body(body.as_bytes());
-    let kept = serializer.keep_session(express, decode::create_session(&answer).unwrap());
-    let session = serializer.session(express).unwrap();
+    let kept = serializer.keep_session(express, decode::create_session(&answer).unwrap(), SystemTime::now());
+    let session = serializer.session(express, SystemTime::now()).unwrap();
     assert_eq!(session.expires(), kept.expires());
     let signed = sign(express, Some(&session)).unwrap();
     assert_eq!(signed.header("x-amz-s3session-token"), Some("ST"));
@@ -538,7 +538,7 @@ fn who_may_sign_what() {
     assert!(!format!("{signed:?} {session:?}").contains("ST\""));
     assert_eq!(sign("photos", Some(&session)).unwrap_err().kind(), ErrorKind::Credentials);
     serializer.forget_session(express);
-    assert!(serializer.session(express).is_none());
+    assert!(serializer.session(express, SystemTime::now()).is_none());
 }
 
 #[test]
@@ -616,7 +616,7 @@ fn nothing_shows_a_secret() {
 #[tokio::test]
 async fn anonymous_clients_do_not_sign() {
     let serializer = aws();
-    assert!(serializer.credentials().await.unwrap().is_none());
+    assert!(serializer.credentials(SystemTime::now()).await.unwrap().is_none());
     let template = serializer.prepare(Operation::GetObject, "photos", &ExtraArgs::new()).await.unwrap();
     let request = template.stamp(&Stamp::key("k"), None, SystemTime::now()).unwrap();
     assert!(request.header("authorization").is_none() && request.header("x-amz-content-sha256").is_none());
