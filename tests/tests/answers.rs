@@ -4,15 +4,27 @@
 
 mod common;
 
+use std::fmt::Write as _;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime};
 
 use common::{Bed, LIMIT, PART, client_of, kind, manager_of, quick_retries};
-use xfer_facade::{DownloadTarget, ErrorKind, RetryPolicy, Timeouts};
-use xfer_tests::{Action, FaultRule, Op, TestServer, pattern};
+use parking_lot::Mutex;
+use xfer_facade::{
+    Algorithm, DownloadTarget, Error, ErrorKind, ExtraArgs, RetryPolicy, Timeouts, TransferOutcome, Verified,
+};
+use xfer_tests::{Action, FaultRule, Op, ServerHandle, TestServer, pattern};
 
 /// An HTTP date for a header of the server's, so many seconds from now.
 fn date_in(seconds: u64) -> &'static str {
-    let then = SystemTime::now() + Duration::from_secs(seconds);
+    http_date(SystemTime::now() + Duration::from_secs(seconds))
+}
+
+fn date_ago(seconds: u64) -> &'static str {
+    http_date(SystemTime::now() - Duration::from_secs(seconds))
+}
+
+fn http_date(then: SystemTime) -> &'static str {
     let date = aws_sdk_s3::primitives::DateTime::from(then).fmt(aws_sdk_s3::primitives::DateTimeFormat::HttpDate);
     Box::leak(date.unwrap().into_boxed_str())
 }
@@ -181,4 +193,182 @@ fn certificates_are_read_once() {
     assert_eq!(client.peak_connections(), 1);
     let missing = client_of(&server).verify(xfer_facade::Verify::CaBundle(bundle)).build();
     assert_eq!(kind(missing), ErrorKind::InvalidConfig);
+}
+
+/// An upload of some bytes, or of a file in three parts, that is to be stored under conditions.
+fn upload(bed: &Bed, parts: bool, conditions: ExtraArgs) -> Result<TransferOutcome, Error> {
+    let call = match parts {
+        true => bed.manager.upload(bed.file("source", 3, 3 * PART), bed.bucket(), "k"),
+        false => bed.manager.upload(&b"under conditions"[..], bed.bucket(), "k"),
+    };
+    call.extra_args(conditions).start().unwrap().result(LIMIT)
+}
+
+fn check_stored(bed: &Bed, parts: bool) {
+    match parts {
+        true => bed.check_object("k", 3, 3 * PART),
+        false => assert_eq!(&*bed.server.object(bed.bucket(), "k").unwrap().bytes(), b"under conditions"),
+    }
+}
+
+/// The request that makes the object.
+fn storing(parts: bool) -> Op {
+    if parts { Op::CompleteMultipartUpload } else { Op::PutObject }
+}
+
+fn none_there() -> ExtraArgs {
+    ExtraArgs::new().if_none_match("*")
+}
+
+#[test]
+fn an_upload_under_conditions_whose_answer_is_lost_is_found_out() {
+    let bed = Bed::new();
+    for parts in [false, true] {
+        for losses in 1..4 {
+            // On a fresh connection the loss is an attempt that failed; on a kept one it looks as if the store had closed it meanwhile.
+            for fresh in [true, false] {
+                if fresh {
+                    bed.server.close_connections();
+                }
+                bed.server.remove_object(bed.bucket(), "k");
+                let fault = bed.server.inject(FaultRule::on(storing(parts)).times(losses).then(Action::ResetAnswer));
+                let outcome =
+                    upload(&bed, parts, none_there()).unwrap_or_else(|e| panic!("{parts} {losses} {fresh}: {e}"));
+                let stored = bed.server.object(bed.bucket(), "k").unwrap();
+                assert_eq!((outcome.etag, fault.hits()), (Some(stored.etag()), losses));
+                assert_eq!(outcome.verified, Verified::FullObject(Algorithm::Crc64Nvme));
+                check_stored(&bed, parts);
+                fault.remove();
+                // The one that is replaced is there no more.
+                let fault = bed.server.inject(FaultRule::on(storing(parts)).times(losses).then(Action::ResetAnswer));
+                let replaced = upload(&bed, parts, ExtraArgs::new().if_match(stored.etag())).unwrap();
+                assert_eq!((replaced.bytes, fault.hits()), (outcome.bytes, losses));
+                fault.remove();
+            }
+        }
+        // The object is there, and the store goes on saying that two requests are in each other's way.
+        bed.server.remove_object(bed.bucket(), "k");
+        let lost = bed.server.inject(FaultRule::on(storing(parts)).times(1).then(Action::ResetAnswer));
+        let busy =
+            bed.server.inject(FaultRule::on(storing(parts)).then(Action::Status(409, "ConditionalRequestConflict")));
+        upload(&bed, parts, none_there()).unwrap();
+        assert!(lost.hits() == 1 && busy.hits() >= 4, "{} {}", lost.hits(), busy.hits());
+        bed.server.clear_faults();
+    }
+    bed.assert_clean(&["source"]);
+}
+
+#[test]
+fn a_store_without_checksums_is_asked_for_the_etag() {
+    let bed = Bed::with(|_| TestServer::builder(), |client| client);
+    for parts in [false, true] {
+        bed.server.remove_object(bed.bucket(), "k");
+        bed.server.inject(FaultRule::on(Op::HeadObject).then(Action::RemoveHeader("x-amz-checksum-crc64nvme")));
+        bed.server.inject(FaultRule::on(storing(parts)).times(1).then(Action::ResetAnswer));
+        upload(&bed, parts, none_there()).unwrap();
+        check_stored(&bed, parts);
+        assert_eq!(kind(upload(&bed, parts, none_there())), ErrorKind::PreconditionFailed);
+        bed.server.clear_faults();
+    }
+    bed.assert_clean(&["source"]);
+}
+
+/// Puts an object of somebody else's in the way when the request arrives, and loses the request.
+fn another_was_first(server: &ServerHandle, parts: bool, bytes: &'static [u8]) {
+    let (handle, op) = (server.clone(), storing(parts));
+    let put = move || drop(handle.put_object(handle.bucket(), "k", bytes));
+    server.inject(FaultRule::on(op).times(1).then(Action::call(put)));
+    server.inject(FaultRule::on(op).times(1).then(Action::Reset));
+}
+
+#[test]
+fn an_object_of_somebody_elses_is_never_claimed() {
+    let bed = Bed::new();
+    for parts in [false, true] {
+        bed.server.remove_object(bed.bucket(), "k");
+        another_was_first(&bed.server, parts, b"of another mind.");
+        let error = upload(&bed, parts, none_there()).unwrap_err();
+        assert_eq!((error.kind(), error.at().operation), (ErrorKind::PreconditionFailed, Some(storing_name(parts))));
+        assert_eq!(&*bed.server.object(bed.bucket(), "k").unwrap().bytes(), b"of another mind.");
+        bed.server.clear_faults();
+    }
+    // The same bytes, but from before this transfer.
+    bed.server.put_object(bed.bucket(), "k", &b"under conditions"[..]);
+    bed.server.inject(FaultRule::on(Op::HeadObject).then(Action::SetHeader("last-modified", date_ago(60))));
+    bed.server.inject(FaultRule::on(Op::PutObject).times(1).then(Action::Reset));
+    let heads = bed.server.stats().count(Op::HeadObject);
+    assert_eq!(kind(upload(&bed, false, none_there())), ErrorKind::PreconditionFailed);
+    assert_eq!(bed.server.stats().count(Op::HeadObject), heads + 1);
+    bed.server.clear_faults();
+    // Nobody looks when every request was answered.
+    assert_eq!(kind(upload(&bed, false, none_there())), ErrorKind::PreconditionFailed);
+    bed.server.inject(FaultRule::on(Op::PutObject).times(2).then(Action::Status(503, "SlowDown")));
+    assert_eq!(kind(upload(&bed, false, none_there())), ErrorKind::PreconditionFailed);
+    assert_eq!(bed.server.stats().count(Op::HeadObject), heads + 1);
+    bed.server.clear_faults();
+    bed.assert_clean(&["source"]);
+}
+
+fn storing_name(parts: bool) -> &'static str {
+    if parts { "CompleteMultipartUpload" } else { "PutObject" }
+}
+
+/// What was logged, by everything in this process.
+static LOGGED: LazyLock<Mutex<Vec<String>>> = LazyLock::new(Mutex::default);
+
+struct Recorder;
+
+struct Line(String);
+
+impl tracing::field::Visit for Line {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        write!(self.0, "{}={value:?} ", field.name()).unwrap();
+    }
+}
+
+impl tracing::Subscriber for Recorder {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() <= tracing::Level::WARN && metadata.target().starts_with("xfer")
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        LOGGED.lock().push(line.0);
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn an_upload_that_may_have_been_opened_unseen_is_told_of() {
+    tracing::subscriber::set_global_default(Recorder).unwrap();
+    let told = |key: &str| {
+        let of_key = |line: &&String| line.contains("CreateMultipartUpload") && line.contains(&format!("key={key} "));
+        LOGGED.lock().iter().filter(of_key).count()
+    };
+    let bed = Bed::new();
+    let source = bed.file("source", 4, 3 * PART);
+    let put = |key: &str| bed.manager.upload(&source, bed.bucket(), key).start().unwrap().result(LIMIT).unwrap();
+    put("answered");
+    bed.server.inject(FaultRule::on(Op::CreateMultipartUpload).times(1).then(Action::Status(503, "SlowDown")));
+    put("refused");
+    assert_eq!((told("answered"), told("refused")), (0, 0));
+    // On a kept connection, on a fresh one, and when what is answered says nothing.
+    for (key, action) in
+        [("lost", Action::ResetAnswer), ("lost-fresh", Action::ResetAnswer), ("lost-body", Action::TruncateBody)]
+    {
+        if key == "lost-fresh" {
+            bed.server.close_connections();
+        }
+        let fault = bed.server.inject(FaultRule::on(Op::CreateMultipartUpload).times(1).then(action));
+        put(key);
+        assert_eq!((told(key), fault.hits()), (1, 1), "{key}");
+        let left: Vec<String> = bed.server.open_uploads().into_iter().map(|(_, key, _)| key).collect();
+        assert!(left.contains(&key.to_owned()), "the test's own upload was not left behind");
+    }
 }

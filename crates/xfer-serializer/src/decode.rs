@@ -147,6 +147,15 @@ pub fn server_time(headers: &dyn Headers) -> Option<SystemTime> {
     DateTime::from_str(headers.header("date")?, Format::HttpDate).ok()?.try_into().ok()
 }
 
+/// How long ago the object of an answer was last modified, by the store's own clock; in whole seconds. S3 dates an object that was
+/// uploaded in parts from the beginning of its upload.
+#[must_use]
+pub fn object_age(headers: &dyn Headers) -> Option<Duration> {
+    let modified = DateTime::from_str(headers.header("last-modified")?, Format::HttpDate).ok()?;
+    let modified: SystemTime = modified.try_into().ok()?;
+    Some(server_time(headers)?.duration_since(modified).unwrap_or_default())
+}
+
 /// How long the store asks to wait, from the `Retry-After` header: a number of seconds, or a date, which is taken by the store's own clock
 /// where the answer tells it. A date that has passed means no wait; what is neither means nothing.
 #[must_use]

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
+use xfer_core::args::ExtraArgs;
 use xfer_core::error::{Error, ErrorKind};
 use xfer_core::job::Reply;
 use xfer_serializer::decode::{self, Answer, ChecksumSent, Headers};
@@ -58,8 +60,16 @@ impl Begun {
 
 /// The template for an operation of this call, and where it goes.
 pub(super) async fn prepare(bench: &Bench<'_>, operation: Operation) -> Result<(Arc<Template>, Origin), Error> {
+    prepare_with(bench, operation, bench.call.args()).await
+}
+
+async fn prepare_with(
+    bench: &Bench<'_>,
+    operation: Operation,
+    args: &ExtraArgs,
+) -> Result<(Arc<Template>, Origin), Error> {
     let call = bench.call;
-    let template = call.serializer().prepare(operation, call.bucket(), call.args()).await?;
+    let template = call.serializer().prepare(operation, call.bucket(), args).await?;
     let origin = template.origin();
     let scheme = if origin.https { Scheme::Https } else { Scheme::Http };
     let origin = Origin::new(scheme, &origin.host, origin.port).map_err(of_transport)?;
@@ -68,7 +78,16 @@ pub(super) async fn prepare(bench: &Bench<'_>, operation: Operation) -> Result<(
 
 /// Makes a request of `stamp` and checks a connection out for it.
 pub(super) async fn begin(bench: &Bench<'_>, operation: Operation, stamp: &Stamp<'_>) -> Result<Begun, Error> {
-    let (template, origin) = prepare(bench, operation).await?;
+    begin_with(bench, operation, bench.call.args(), stamp).await
+}
+
+async fn begin_with(
+    bench: &Bench<'_>,
+    operation: Operation,
+    args: &ExtraArgs,
+    stamp: &Stamp<'_>,
+) -> Result<Begun, Error> {
+    let (template, origin) = prepare_with(bench, operation, args).await?;
     let identity = if template.needs_session() {
         Some(session(bench, &origin).await?)
     } else {
@@ -93,6 +112,7 @@ async fn begin_as(
     let headers = host.chain(request.headers.iter().map(|(name, value)| (name.as_ref(), value.as_str())));
     connection.encode_head(&mut head, request.method, &request.target, headers).map_err(of_transport)?;
     bench.call.requests.fetch_add(1, Ordering::Relaxed);
+    bench.call.begun.get_or_init(Instant::now);
     let checksum = match (stamp.payload, stamp.checksum) {
         (Payload::UnsignedTrailer { .. }, _) => ChecksumSent::Trailer,
         (_, Some(_)) => ChecksumSent::Header,
@@ -146,8 +166,19 @@ pub(super) async fn ask(
     stamp: &Stamp<'_>,
     body: &[u8],
 ) -> Result<Answered, Error> {
+    ask_with(bench, operation, bench.call.args(), stamp, body).await
+}
+
+/// The same with other arguments than the call's.
+pub(super) async fn ask_with(
+    bench: &Bench<'_>,
+    operation: Operation,
+    args: &ExtraArgs,
+    stamp: &Stamp<'_>,
+    body: &[u8],
+) -> Result<Answered, Error> {
     loop {
-        let begun = begin(bench, operation, stamp).await?;
+        let begun = begin_with(bench, operation, args, stamp).await?;
         bench.progress.mark_sent();
         match send_whole(begun, body).await {
             Ok(answered) => return Ok(answered),

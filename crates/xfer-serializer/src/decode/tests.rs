@@ -421,6 +421,17 @@ fn times() {
 }
 
 #[test]
+fn ages() {
+    let date = ("Date", "Fri, 24 May 2013 00:00:00 GMT");
+    let age = |modified| object_age(&vec![date, ("Last-Modified", modified)]);
+    assert_eq!(age("Thu, 23 May 2013 23:59:50 GMT"), Some(Duration::from_secs(10)));
+    // Two machines, two clocks.
+    assert_eq!(age("Fri, 24 May 2013 00:00:01 GMT"), Some(Duration::ZERO));
+    assert_eq!((age("once"), object_age(&vec![date])), (None, None));
+    assert_eq!(object_age(&vec![("last-modified", "Thu, 23 May 2013 23:59:50 GMT")]), None);
+}
+
+#[test]
 fn pauses_that_the_store_asks_for() {
     let date = ("Date", "Fri, 24 May 2013 00:00:00 GMT");
     let secs = Duration::from_secs;
