@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use xfer_facade::{
     Algorithm, DownloadTarget, Error, ErrorKind, ExtraArgs, RetryPolicy, Timeouts, TransferOutcome, Verified,
 };
-use xfer_tests::{Action, FaultRule, Op, ServerHandle, TestServer, pattern};
+use xfer_tests::{Action, FaultRule, Gate, Op, ServerHandle, TestServer, pattern};
 
 /// An HTTP date for a header of the server's, so many seconds from now.
 fn date_in(seconds: u64) -> &'static str {
@@ -371,4 +371,25 @@ fn an_upload_that_may_have_been_opened_unseen_is_told_of() {
         let left: Vec<String> = bed.server.open_uploads().into_iter().map(|(_, key, _)| key).collect();
         assert!(left.contains(&key.to_owned()), "the test's own upload was not left behind");
     }
+}
+
+#[test]
+fn a_request_that_a_dead_connection_swallowed_is_sent_twice_at_the_most() {
+    let once = RetryPolicy { max_attempts: 1, ..quick_retries() };
+    let bed = Bed::with(|server| server, |client| client.retry(once).num_threads(1).max_connections(4));
+    // Four connections are kept.
+    let gate = Gate::new();
+    let held = bed.server.inject(FaultRule::on(Op::PutObject).then(Action::Hold(gate.clone())));
+    let puts = ["a", "b", "c", "d"].map(|key| bed.manager.upload(&b"x"[..], bed.bucket(), key).start().unwrap());
+    assert!(gate.arrived_blocking(4, LIMIT));
+    gate.open();
+    for put in puts {
+        put.result(LIMIT).unwrap();
+    }
+    held.remove();
+    let fault = bed.server.inject(FaultRule::on(Op::PutObject).then(Action::Reset));
+    let result = bed.manager.upload(&b"x"[..], bed.bucket(), "k").start().unwrap().result(LIMIT);
+    assert_eq!((kind(result), fault.hits()), (ErrorKind::ConnectionLost, 2));
+    fault.remove();
+    bed.assert_clean(&[]);
 }

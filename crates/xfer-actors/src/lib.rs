@@ -42,6 +42,7 @@ pub mod target;
 #[cfg(test)]
 mod test_kit;
 pub mod transport;
+mod turn;
 mod uploader;
 mod work;
 

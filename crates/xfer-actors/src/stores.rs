@@ -5,9 +5,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dashmap::DashMap;
 use xfer_core::clock;
-use xfer_core::error::ServiceAnswer;
+use xfer_core::error::{Error, ServiceAnswer};
 
 use crate::transport::Origin;
+use crate::turn::Turn;
 
 /// How a store takes checksums.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,12 +30,12 @@ pub(crate) struct Stores {
     parts_with_checksums: DashMap<Origin, ()>,
     /// By how many seconds a store's clock is ahead, where it was found to be.
     clocks: DashMap<Origin, i64>,
-    session_turns: DashMap<Arc<str>, Arc<tokio::sync::Mutex<()>>>,
+    session_turns: DashMap<Arc<str>, Arc<Turn<Error>>>,
 }
 
 impl Stores {
     /// The turn to fetch a session for a bucket: one request fetches it, and the others of the moment wait for that.
-    pub(crate) fn session_turn(&self, bucket: &Arc<str>) -> Arc<tokio::sync::Mutex<()>> {
+    pub(crate) fn session_turn(&self, bucket: &Arc<str>) -> Arc<Turn<Error>> {
         Arc::clone(&self.session_turns.entry(Arc::clone(bucket)).or_default())
     }
 

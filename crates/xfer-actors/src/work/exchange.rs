@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use xfer_core::args::ExtraArgs;
 use xfer_core::error::{Error, ErrorKind};
 use xfer_core::job::Reply;
@@ -16,6 +16,9 @@ use crate::transport::{Connection, HeaderList, Origin, ResponseHead, Scheme, Tra
 
 /// Longest XML answer that is read whole, in bytes. A list of 1,000 parts, the longest that is asked for, has about 300 KB.
 const MAX_ANSWER: usize = 1 << 20;
+/// How long such an answer may come in. S3 takes minutes for some completions, and sends blanks meanwhile; a store that sends them for
+/// half an hour has lost its way.
+const LONGEST_ANSWER: Duration = Duration::from_secs(30 * 60);
 
 /// Header lookup as the decoder wants it.
 struct Seen<'a>(&'a HeaderList);
@@ -24,6 +27,14 @@ impl Headers for Seen<'_> {
     fn header(&self, name: &str) -> Option<&str> {
         self.0.get(name)
     }
+}
+
+/// Whether a request may go out on a kept connection. One that was swallowed by a stale connection is sent again on a new one: the other
+/// kept ones may be as dead, and so it is sent twice at the most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    Allowed,
+    Refused,
 }
 
 /// A request that is ready to be sent.
@@ -77,8 +88,13 @@ async fn prepare_with(
 }
 
 /// Makes a request of `stamp` and checks a connection out for it.
-pub(super) async fn begin(bench: &Bench<'_>, operation: Operation, stamp: &Stamp<'_>) -> Result<Begun, Error> {
-    begin_with(bench, operation, bench.call.args(), stamp).await
+pub(super) async fn begin(
+    bench: &Bench<'_>,
+    operation: Operation,
+    stamp: &Stamp<'_>,
+    kept: Kept,
+) -> Result<Begun, Error> {
+    begin_with(bench, operation, bench.call.args(), stamp, kept).await
 }
 
 async fn begin_with(
@@ -86,6 +102,7 @@ async fn begin_with(
     operation: Operation,
     args: &ExtraArgs,
     stamp: &Stamp<'_>,
+    kept: Kept,
 ) -> Result<Begun, Error> {
     let (template, origin) = prepare_with(bench, operation, args).await?;
     let identity = if template.needs_session() {
@@ -93,7 +110,7 @@ async fn begin_with(
     } else {
         bench.call.serializer().credentials(time_at(bench.lane.stores.clock_offset(&origin))).await?
     };
-    begin_as(bench, &template, &origin, identity, stamp).await
+    begin_as(bench, &template, &origin, identity, stamp, kept).await
 }
 
 async fn begin_as(
@@ -102,8 +119,14 @@ async fn begin_as(
     origin: &Origin,
     identity: Option<Identity>,
     stamp: &Stamp<'_>,
+    kept: Kept,
 ) -> Result<Begun, Error> {
-    let connection = bench.lane.pool.checkout(origin).await.map_err(of_transport)?;
+    let pool = &bench.lane.pool;
+    let connection = match kept {
+        Kept::Allowed => pool.checkout(origin).await,
+        Kept::Refused => pool.connect(origin).await,
+    };
+    let connection = connection.map_err(of_transport)?;
     // Signed last: waiting for a connection must not make the signature old.
     let clock_offset = bench.lane.stores.clock_offset(origin);
     let request = template.stamp(stamp, identity.as_ref(), time_at(clock_offset))?;
@@ -126,27 +149,28 @@ async fn begin_as(
 /// The session of an S3 Express bucket: the one that is kept, or a new one, fetched by one request for all that need it.
 async fn session(bench: &Bench<'_>, origin: &Origin) -> Result<Identity, Error> {
     let (serializer, bucket) = (bench.call.serializer(), bench.call.bucket());
-    let now = || time_at(bench.lane.stores.clock_offset(origin));
-    if let Some(identity) = serializer.session(bucket, now()) {
+    let known = || serializer.session(bucket, time_at(bench.lane.stores.clock_offset(origin)));
+    if let Some(identity) = known() {
         return Ok(identity);
     }
-    let turn = bench.lane.stores.session_turn(bucket);
-    let _mine = turn.lock().await;
-    if let Some(identity) = serializer.session(bucket, now()) {
-        return Ok(identity);
-    }
+    bench.lane.stores.session_turn(bucket).take(known, fetch_session(bench)).await
+}
+
+async fn fetch_session(bench: &Bench<'_>) -> Result<Identity, Error> {
+    let (serializer, bucket) = (bench.call.serializer(), bench.call.bucket());
     let (template, origin) = prepare(bench, Operation::CreateSession).await?;
-    let stamp = Stamp::default();
+    let now = || time_at(bench.lane.stores.clock_offset(&origin));
+    let mut kept = Kept::Allowed;
     loop {
         let identity = serializer.credentials(now()).await?;
-        let begun = begin_as(bench, &template, &origin, identity, &stamp).await?;
+        let begun = begin_as(bench, &template, &origin, identity, &Stamp::default(), kept).await?;
         match send_whole(begun, &[]).await {
             Ok(answered) => {
                 let (finished, body) = answered.read_all(bench).await?;
                 let session = finished.decode(&body, decode::create_session)?;
                 return Ok(serializer.keep_session(bucket, session, now()));
             }
-            Err(error) if error.is_stale_connection() => {}
+            Err(error) if error.is_stale_connection() => kept = Kept::Refused,
             Err(error) => return Err(of_transport(error)),
         }
     }
@@ -177,12 +201,13 @@ pub(super) async fn ask_with(
     stamp: &Stamp<'_>,
     body: &[u8],
 ) -> Result<Answered, Error> {
+    let mut kept = Kept::Allowed;
     loop {
-        let begun = begin_with(bench, operation, args, stamp).await?;
+        let begun = begin_with(bench, operation, args, stamp, kept).await?;
         bench.progress.mark_sent();
         match send_whole(begun, body).await {
             Ok(answered) => return Ok(answered),
-            Err(error) if error.is_stale_connection() => {}
+            Err(error) if error.is_stale_connection() => kept = Kept::Refused,
             Err(error) => return Err(of_transport(error)),
         }
     }
@@ -208,7 +233,7 @@ impl Answered {
     /// The refusal that this answer is; what it teaches is learnt.
     pub(super) async fn refusal(mut self, bench: &Bench<'_>) -> Error {
         // If the explanation breaks off, the status alone says enough.
-        let body = self.connection.read_body(MAX_ANSWER).await.unwrap_or_default();
+        let body = self.connection.read_body_within(MAX_ANSWER, LONGEST_ANSWER).await.unwrap_or_default();
         let error = self.learn(bench, self.decode(&body, decode::error));
         self.connection.release();
         error
@@ -223,7 +248,7 @@ impl Answered {
             return Err(self.refusal(bench).await);
         }
         let Answered { mut connection, head, asked } = self;
-        let body = connection.read_body(MAX_ANSWER).await.map_err(of_transport)?;
+        let body = connection.read_body_within(MAX_ANSWER, LONGEST_ANSWER).await.map_err(of_transport)?;
         connection.release();
         Ok((Finished { head, asked }, body))
     }

@@ -14,7 +14,7 @@ use xfer_core::range::ByteRange;
 use xfer_core::upload::UploadChecksum;
 use xfer_serializer::{Operation, Payload, Stamp, chunked, complete_multipart_upload_body, decode};
 
-use super::exchange::{Answered, ask, ask_with, begin, prepare};
+use super::exchange::{Answered, Kept, ask, ask_with, begin, prepare};
 use super::failure::of_transport;
 use super::{Bench, rules_out};
 use crate::ledger::{Duty, cancelled};
@@ -220,8 +220,9 @@ async fn stream(
     if commits {
         *bench.progress.sent.lock() = header.cloned();
     }
+    let mut kept = Kept::Allowed;
     loop {
-        let mut begun = begin(bench, operation, &stamp).await?;
+        let mut begun = begin(bench, operation, &stamp, kept).await?;
         let head = std::mem::take(&mut begun.head);
         let mut sender = Sender {
             bench,
@@ -247,7 +248,7 @@ async fn stream(
                 return Err(Error::new(ErrorKind::Protocol, "the store said that it has what was not sent yet"));
             }
             Ok((answered, trailer)) => return Ok((answered, trailer.or_else(|| header.cloned()))),
-            Err(error) if error.is_stale_connection() => {}
+            Err(error) if error.is_stale_connection() => kept = Kept::Refused,
             Err(error) => return Err(of_transport(error)),
         }
     }
