@@ -533,8 +533,16 @@ impl Guardian {
         for transfer in all {
             self.ledger.stop(&transfer, error.clone());
         }
+        if whole {
+            self.wait_for_idle(&mut words).await;
+        }
+        self.family.set_shutting_down();
+    }
+
+    /// Waits until the last transfer has left, an actor has died, or it has taken too long.
+    async fn wait_for_idle(&self, words: &mut mpsc::UnboundedReceiver<Word>) {
         let until = tokio::time::Instant::now() + FAREWELL;
-        while whole {
+        loop {
             // Listens before it looks, so that the last transfer does not leave in between.
             let mut idle = std::pin::pin!(self.ledger.idle.notified());
             idle.as_mut().enable();
@@ -554,7 +562,6 @@ impl Guardian {
                 () = tokio::time::sleep_until(until) => break,
             }
         }
-        self.family.set_shutting_down();
     }
 }
 
