@@ -7,11 +7,12 @@ use std::fmt;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use xfer_core::args::{self, CallKind, ChecksumChoice, ExtraArgs};
-use xfer_core::checksum::{Algorithm, ChecksumKind};
+use xfer_core::checksum::{Algorithm, Checksum, ChecksumKind};
 use xfer_core::error::Error;
 use xfer_core::id::{PartNumber, TransferId};
 use xfer_core::job::ObjectFacts;
@@ -43,6 +44,8 @@ pub struct Call {
     pub(crate) meter: Meter,
     /// HTTP requests begun, all tries counted.
     pub(crate) requests: AtomicU32,
+    /// When the first of them was begun.
+    pub(crate) begun: OnceLock<Instant>,
     /// What discovery found, for the attempts after it.
     discovered: OnceLock<ObjectFacts>,
     /// The algorithm that every landed range is checked by, chosen at discovery: index into `Algorithm::ALL` plus one, 0 for none.
@@ -157,6 +160,7 @@ impl Call {
             phase: Phase::default(),
             meter: Meter::default(),
             requests: AtomicU32::new(0),
+            begun: OnceLock::new(),
             discovered: OnceLock::new(),
             landing: AtomicU8::new(0),
         }
@@ -411,10 +415,14 @@ impl Meter {
 pub(crate) struct JobProgress {
     /// The most bytes of the job that any attempt has moved.
     high_water: AtomicU64,
-    /// How often its request was sent, unanswered tries on dead connections included.
+    /// How often its request was sent, unanswered tries on dead connections included, and how often an answer said that it was not
+    /// carried out.
     sends: AtomicU32,
+    refusals: AtomicU32,
     /// How the next attempt sends its checksum, at the least: the store refused what came before.
     style: parking_lot::Mutex<ChecksumStyle>,
+    /// The checksum that went with it last.
+    pub(crate) sent: parking_lot::Mutex<Option<Checksum>>,
     /// Where a download's next attempt goes on: bytes landed, and the checksum of these.
     pub(crate) resume: parking_lot::Mutex<Option<Resume>>,
 }
@@ -457,9 +465,19 @@ impl JobProgress {
         *self.style.lock()
     }
 
-    /// Whether its request was sent more than once.
-    pub(crate) fn was_repeated(&self) -> bool {
-        self.sends.load(Ordering::Relaxed) > 1
+    /// How often its request was sent.
+    pub(crate) fn sends(&self) -> u32 {
+        self.sends.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the answer to what was sent last rules out that the store carried it out.
+    pub(crate) fn mark_refused(&self) {
+        self.refusals.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether the store may have carried it out although nobody knows.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        self.sends() > self.refusals.load(Ordering::Relaxed)
     }
 
     /// Bytes that earlier attempts have landed.

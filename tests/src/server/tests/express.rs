@@ -15,6 +15,8 @@ const BUCKET: &str = "data--use1-az4--x-s3";
 const DOMAIN: &str = "s3express-use1-az4.us-east-1.amazonaws.com";
 const ACCESS_POINT: &str = "alias.mrap.accesspoint.s3-global.amazonaws.com";
 
+type Headers = Vec<(String, String)>;
+
 #[derive(Clone, Copy)]
 enum Kind {
     Express,
@@ -28,7 +30,7 @@ fn send(
     credentials: &Credentials,
     (method, host, target): (&str, &str, &str),
     headers: &[(&str, &str)],
-    meddle: impl FnOnce(&mut Vec<(String, String)>),
+    meddle: impl FnOnce(&mut Headers),
 ) -> RawAnswer {
     let mut settings = SigningSettings::default();
     settings.percent_encoding_mode = PercentEncodingMode::Single;
@@ -53,8 +55,7 @@ fn send(
     let body = SignableBody::UnsignedPayload;
     let request = SignableRequest::new(method, uri, all.iter().copied(), body).unwrap();
     let (instructions, _) = sign(request, &params).unwrap().into_parts();
-    let mut signed: Vec<(String, String)> =
-        all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let mut signed: Headers = all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let (added, _) = instructions.into_parts();
     signed.extend(added.iter().map(|header| (header.name().to_owned(), header.value().to_owned())));
     // In absolute form the host is in the target.
@@ -123,7 +124,7 @@ fn a_session_admits_requests_to_its_bucket_until_it_ends() {
 #[test]
 fn asymmetric_signatures_are_judged_by_the_key_of_the_secret() {
     let server = TestServer::builder().access_point(ACCESS_POINT, "bucket").start();
-    let put = |secret: &str, meddle: &dyn Fn(&mut Vec<(String, String)>)| {
+    let put = |secret: &str, meddle: &dyn Fn(&mut Headers)| {
         let keys = Credentials::from_keys(server.access_key(), secret, None);
         let headers = [("content-length", "5"), ("x-amz-meta-a", "b")];
         send(&server, Kind::Asymmetric, &keys, ("PUT", ACCESS_POINT, "/k?x-id=PutObject"), &headers, |h| meddle(h))
@@ -132,7 +133,7 @@ fn asymmetric_signatures_are_judged_by_the_key_of_the_secret() {
     assert_eq!(server.object("bucket", "k").unwrap().metadata()["a"], "b");
     let mismatch = refused(403, "SignatureDoesNotMatch");
     assert_eq!(code(&put("wrong", &|_| {})), mismatch);
-    let set = |headers: &mut Vec<(String, String)>, name: &str, value: &str| {
+    let set = |headers: &mut Headers, name: &str, value: &str| {
         headers.retain(|(known, _)| known != name);
         headers.push((name.to_owned(), value.to_owned()));
     };
