@@ -1,7 +1,7 @@
 //! Fault rules: which requests go wrong, and how.
 //!
 //! Rules are looked at in the order they were injected. Actions that only pass through ([`Action::Delay`], [`Action::Call`],
-//! [`Action::Hold`], header edits) are all carried out; the first other action that matches decides the request's fate.
+//! [`Action::Hold`], [`Action::ClockAhead`], header edits) are all carried out; the first other action that matches decides the request's fate.
 //! A rule matches before signatures are checked, on what the request line and headers say. Without [`FaultMatcher::times`] or
 //! [`FaultMatcher::nth`] a rule holds for every matching request until it is removed.
 
@@ -47,7 +47,10 @@ pub enum Action {
     /// Answers 400 `InvalidRequest`, naming checksums, to requests that say anything of a checksum of what is uploaded, as some stores do;
     /// others never match.
     DropChecksumSupport,
-    /// Sets a header of the answer, also of one that [`Action::Status`] gives.
+    /// The server's clock is so many seconds ahead: its answers say so in `Date`, and a request that was signed for another time, by more
+    /// than 15 minutes, is refused with 403 `RequestTimeTooSkewed`.
+    ClockAhead(i64),
+    /// Sets a header of the answer, also of one that another rule gives.
     SetHeader(&'static str, &'static str),
     /// Removes a header of the answer.
     RemoveHeader(&'static str),
@@ -65,7 +68,15 @@ impl Action {
 
     /// Whether later rules are still looked at.
     fn passes(&self) -> bool {
-        matches!(self, Self::Delay(_) | Self::Call(_) | Self::Hold(_) | Self::SetHeader(..) | Self::RemoveHeader(_))
+        matches!(
+            self,
+            Self::Delay(_)
+                | Self::Call(_)
+                | Self::Hold(_)
+                | Self::ClockAhead(_)
+                | Self::SetHeader(..)
+                | Self::RemoveHeader(_)
+        )
     }
 }
 
@@ -86,6 +97,7 @@ impl fmt::Debug for Action {
             Self::TruncateBody => f.write_str("TruncateBody"),
             Self::DropTrailerSupport => f.write_str("DropTrailerSupport"),
             Self::DropChecksumSupport => f.write_str("DropChecksumSupport"),
+            Self::ClockAhead(seconds) => write!(f, "ClockAhead({seconds})"),
             Self::SetHeader(name, value) => write!(f, "SetHeader({name}: {value})"),
             Self::RemoveHeader(name) => write!(f, "RemoveHeader({name})"),
             Self::Call(_) => f.write_str("Call(..)"),

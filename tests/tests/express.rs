@@ -139,6 +139,35 @@ fn encryption_is_that_of_the_session() {
 }
 
 #[test]
+fn a_session_that_is_long_in_coming_or_fails_is_waited_for_by_those_that_need_it() {
+    let zonal = zonal();
+    let encrypted = ExtraArgs::new().server_side_encryption("aws:kms").sse_kms_key_id("key");
+    let gate = Gate::new();
+    zonal.server.inject(FaultRule::on(Op::CreateSession).times(1).then(Action::Hold(gate.clone())));
+    let fault =
+        zonal.server.inject(FaultRule::on(Op::CreateSession).times(1).then(Action::Status(403, "AccessDenied")));
+    let put = || zonal.manager.upload(&b"bytes"[..], BUCKET, "k");
+    let refused = put().extra_args(encrypted).start().unwrap();
+    assert!(gate.arrived_blocking(1, LIMIT));
+    outcome_of(put()).unwrap();
+    gate.open();
+    assert_eq!((kind(refused.result(LIMIT)), fault.hits()), (ErrorKind::AccessDenied, 1));
+    zonal.assert_clean();
+}
+
+#[test]
+fn a_session_is_fetched_and_used_by_the_clock_of_the_store() {
+    let zonal = zonal();
+    zonal.server.inject(FaultRule::any().then(Action::ClockAhead(-7_200)));
+    let outcome = outcome_of(zonal.manager.upload(pattern::bytes(1, 2 * PART as usize), BUCKET, "k")).unwrap();
+    assert_eq!((outcome.retries, zonal.server.stats().count(Op::CreateSession)), (1, 2), "learnt from one refusal");
+    let down = outcome_of(zonal.manager.download(BUCKET, "k", DownloadTarget::memory())).unwrap();
+    assert_eq!((down.retries, zonal.server.stats().count(Op::CreateSession)), (0, 2), "and once for all");
+    pattern::check(1, 0, &down.body.unwrap()).unwrap();
+    zonal.assert_clean();
+}
+
+#[test]
 fn what_directory_buckets_do_not_have_is_refused_and_told() {
     let zonal = zonal();
     let cases = [

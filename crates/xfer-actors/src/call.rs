@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 use xfer_core::args::{self, CallKind, ChecksumChoice, ExtraArgs};
@@ -49,6 +50,8 @@ pub struct Call {
     pub(crate) meter: Meter,
     /// HTTP requests begun, all tries counted.
     pub(crate) requests: AtomicU32,
+    /// When the first of them was begun.
+    pub(crate) begun: OnceLock<Instant>,
     /// What discovery found, for the attempts after it.
     discovered: OnceLock<Box<ObjectFacts>>,
     /// The algorithm that every landed range is checked by, chosen at discovery: index into `Algorithm::ALL` plus one, 0 for none.
@@ -164,6 +167,7 @@ impl Call {
             phase: Phase::default(),
             meter: Meter::default(),
             requests: AtomicU32::new(0),
+            begun: OnceLock::new(),
             discovered: OnceLock::new(),
             landing: AtomicU8::new(0),
         }

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use xfer_core::checksum::Checksum;
 use xfer_core::error::Error;
 use xfer_core::id::{Attempt, PartNumber, TransferId};
-use xfer_core::job::{Job, Reply, StoredObject, UploadedPart};
+use xfer_core::job::{Job, Reply, SeenObject, StoredObject, UploadedPart};
 use xfer_core::range::ByteRange;
 
 use crate::call::Call;
@@ -185,6 +185,19 @@ command! {
         /// Whether it was gone already.
         gone: bool,
     } from Reply::UploadAborted { gone }
+}
+
+command! {
+    /// Look at what lies under the key of an upload that was refused, and may have been carried out before.
+    LookForObject {
+        /// Whether the source's MD5 is to be taken where it could tell.
+        with_md5: bool,
+    } as Job::LookForObject { with_md5 };
+    /// The object that lies there, if there is one.
+    ObjectSeen {
+        /// What is known of it.
+        object: Option<SeenObject>,
+    } from Reply::ObjectSeen(object)
 }
 
 command! {

@@ -45,6 +45,7 @@ pub mod target;
 #[cfg(test)]
 mod test_kit;
 pub mod transport;
+mod turn;
 mod uploader;
 mod work;
 
@@ -54,8 +55,8 @@ pub use xfer_serializer::RequestSerializer;
 pub use crate::call::Call;
 pub use crate::command::{
     AbortUpload, CommitTarget, CompleteUpload, CreateUpload, DeleteObject, DiscardTarget, DiscoverObject, FetchRange,
-    Launched, ObjectDeleted, ObjectDiscovered, ObjectPut, PartRead, PartStored, PutObject, RangeLanded, ReadPart,
-    TargetCommitted, TargetDiscarded, UploadAborted, UploadCompleted, UploadCreated, UploadPart,
+    Launched, LookForObject, ObjectDeleted, ObjectDiscovered, ObjectPut, ObjectSeen, PartRead, PartStored, PutObject,
+    RangeLanded, ReadPart, TargetCommitted, TargetDiscarded, UploadAborted, UploadCompleted, UploadCreated, UploadPart,
 };
 pub use crate::coordinator::{Coordinator, StartTransfer, TransferNews};
 pub use crate::deleter::Deleter;

@@ -22,7 +22,7 @@ use xfer_core::retry::{RetryBucket, Verdict};
 use crate::budget::Permit;
 use crate::command::{
     AbortUpload, CommitTarget, CompleteUpload, CreateUpload, DeleteObject, DiscardTarget, DiscoverObject, FetchRange,
-    PutObject, ReadPart, UploadPart,
+    LookForObject, PutObject, ReadPart, UploadPart,
 };
 use crate::fault::Crash;
 use crate::ledger::{Duty, Launch, Ledger, Lying, Pending, Settled, Transfer, Turn};
@@ -195,6 +195,7 @@ impl PartScheduler {
                 send!(uploader, CompleteUpload { call, attempt, upload_id, parts, size, checksum, duty });
             }
             Job::AbortUpload { upload_id } => send!(uploader, AbortUpload { call, attempt, upload_id, duty }),
+            Job::LookForObject { with_md5 } => send!(uploader, LookForObject { call, attempt, with_md5, duty }),
             Job::Discover { part_size, commit } => {
                 send!(downloader, DiscoverObject { call, attempt, part_size, commit, duty });
             }

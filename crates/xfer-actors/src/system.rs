@@ -6,6 +6,7 @@
 //! Invariants: when the system ends, for whatever reason, every transfer is told an end; dropping the last handle does not block, and what
 //! transfers have under way is ended and cleaned up behind it.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
@@ -107,11 +108,17 @@ impl XferSystem {
     /// [`InvalidConfig`](ErrorKind::InvalidConfig) for a transport that cannot be, [`Internal`](ErrorKind::Internal) when the operating
     /// system gives no threads.
     pub fn start(settings: Settings, transport: TransportConfig) -> Result<XferSystem, Error> {
-        if System::try_current().is_some() {
-            XferSystem::start_in(settings, transport)
-        } else {
-            XferSystem::begin(settings, transport, Home::Own)
-        }
+        XferSystem::start_on(settings, shared(transport)?)
+    }
+
+    /// As [`start`](XferSystem::start), on a transport that was made before: its certificates are not read again, and what it knows of
+    /// addresses and counts of connections goes on.
+    ///
+    /// # Errors
+    /// [`Internal`](ErrorKind::Internal) when the operating system gives no threads.
+    pub fn start_on(settings: Settings, transport: Arc<SharedTransport>) -> Result<XferSystem, Error> {
+        let home = if System::try_current().is_some() { Home::Current } else { Home::Own };
+        XferSystem::begin(settings, transport, home)
     }
 
     /// Starts a system inside the actix System of this thread; it never stops that System, and ends with it.
@@ -122,15 +129,13 @@ impl XferSystem {
         if System::try_current().is_none() {
             return Err(Error::new(ErrorKind::InvalidConfig, "there is no actix System on this thread"));
         }
-        XferSystem::begin(settings, transport, Home::Current)
+        XferSystem::begin(settings, shared(transport)?, Home::Current)
     }
 
-    fn begin(settings: Settings, transport: TransportConfig, home: Home) -> Result<XferSystem, Error> {
+    fn begin(settings: Settings, transport: Arc<SharedTransport>, home: Home) -> Result<XferSystem, Error> {
         let no_threads = |error: std::io::Error| {
             Error::internal(format!("the operating system gives no thread: {error}")).with_source(error)
         };
-        let transport = SharedTransport::new(transport)
-            .map_err(|error| Error::new(ErrorKind::InvalidConfig, error.to_string()).with_source(error))?;
         let lanes =
             Lanes::start_limited(settings.lanes, settings.max_connections.max(1), transport).map_err(no_threads)?;
         lanes.write_directly_from(settings.direct_writes_from);
@@ -144,6 +149,7 @@ impl XferSystem {
             ledger: Arc::clone(&ledger),
             closed: Arc::clone(&closed),
             words: sender.downgrade(),
+            exits: VecDeque::new(),
             _ended: ended_sender,
         };
         match home {
@@ -324,6 +330,11 @@ impl fmt::Debug for XferSystem {
     }
 }
 
+fn shared(transport: TransportConfig) -> Result<Arc<SharedTransport>, Error> {
+    SharedTransport::new(transport)
+        .map_err(|error| Error::new(ErrorKind::InvalidConfig, error.to_string()).with_source(error))
+}
+
 /// In which System the guardian lives.
 enum Home {
     Own,
@@ -370,6 +381,8 @@ struct Guardian {
     family: Family,
     closed: Arc<Mutex<Option<Error>>>,
     words: mpsc::WeakUnboundedSender<Word>,
+    /// Exits that came while it waited.
+    exits: VecDeque<ChildExit>,
     /// Dropped with the guardian: who waits for its end hears that.
     _ended: std_mpsc::Sender<()>,
 }
@@ -389,13 +402,14 @@ impl Guardian {
         }
         // Nobody waits any more if the starter has died.
         let _ = ready.send(Ok(()));
-        while let Some(word) = words.recv().await {
-            match word {
-                Word::Farewell => break,
-                Word::Exit(exit) => self.on_exit(&exit, &mut arbiters).await,
+        let mut whole = true;
+        while let Some(exit) = self.next_exit(&mut words).await {
+            if !self.on_exit(&exit, &mut arbiters, &mut words).await {
+                whole = false;
+                break;
             }
         }
-        self.farewell(words).await;
+        self.farewell(words, whole).await;
         let stopped = arbiters.stop(JOIN);
         if !stopped.left.is_empty() {
             tracing::warn!(threads = ?stopped.left, "actors' threads did not end in time");
@@ -441,14 +455,47 @@ impl Guardian {
         }
     }
 
-    async fn on_exit(&mut self, exit: &ChildExit, arbiters: &mut ArbiterPool) {
-        let Some(role) = Role::named(exit.name.role()) else { return };
+    /// The next exit of an actor; `None` when it is time to go.
+    async fn next_exit(&mut self, words: &mut mpsc::UnboundedReceiver<Word>) -> Option<ChildExit> {
+        if let Some(exit) = self.exits.pop_front() {
+            return Some(exit);
+        }
+        match words.recv().await {
+            Some(Word::Exit(exit)) => Some(exit),
+            Some(Word::Farewell) | None => None,
+        }
+    }
+
+    /// Lets time pass, and keeps the exits of that time for later; false when it is time to go.
+    async fn pause(&mut self, pause: Duration, words: &mut mpsc::UnboundedReceiver<Word>) -> bool {
+        let mut over = std::pin::pin!(tokio::time::sleep(pause));
+        loop {
+            tokio::select! {
+                () = &mut over => return true,
+                word = words.recv() => match word {
+                    Some(Word::Exit(exit)) => self.exits.push_back(exit),
+                    Some(Word::Farewell) | None => return false,
+                },
+            }
+        }
+    }
+
+    /// Repairs what can be repaired; false when it is time to go.
+    async fn on_exit(
+        &mut self,
+        exit: &ChildExit,
+        arbiters: &mut ArbiterPool,
+        words: &mut mpsc::UnboundedReceiver<Word>,
+    ) -> bool {
+        let Some(role) = Role::named(exit.name.role()) else { return true };
         match self.family.on_exit(exit) {
             Verdict::Ignore => {}
             Verdict::StartAgain { generation, after } => {
                 tracing::warn!(actor = %exit.name, reason = ?exit.reason, ?after, "an actor is started anew");
-                // The wait spaces failures of the whole family; nothing else is the guardian's to do meanwhile.
-                tokio::time::sleep(after).await;
+                // The wait spaces failures of the whole family.
+                if !self.pause(after, words).await {
+                    return false;
+                }
                 if arbiters.is_alive(0) {
                     if self.family.may_start(exit.name, generation) {
                         self.start(role, Some(generation), arbiters);
@@ -468,6 +515,7 @@ impl Guardian {
                 self.give_up(&Error::internal(format!("the {} fails again and again", exit.name)));
             }
         }
+        true
     }
 
     /// Takes no more transfers, and ends those that there are.
@@ -478,13 +526,21 @@ impl Guardian {
         self.ledger.abandon(error);
     }
 
-    /// Ends what goes on, in order, while the actors still live.
-    async fn farewell(&mut self, mut words: mpsc::UnboundedReceiver<Word>) {
+    /// Ends what goes on, in order, while the actors still live; where one is missing (they are not `whole`) nobody could.
+    async fn farewell(&mut self, mut words: mpsc::UnboundedReceiver<Word>, whole: bool) {
         let error = Error::new(ErrorKind::ShutDown, "");
         self.closed.lock().get_or_insert_with(|| error.clone());
         for transfer in self.ledger.all() {
             self.ledger.stop(&transfer, error.clone());
         }
+        if whole {
+            self.wait_for_idle(&mut words).await;
+        }
+        self.family.set_shutting_down();
+    }
+
+    /// Waits until the last transfer has left, an actor has died, or it has taken too long.
+    async fn wait_for_idle(&self, words: &mut mpsc::UnboundedReceiver<Word>) {
         let until = tokio::time::Instant::now() + FAREWELL;
         loop {
             // Listens before it looks, so that the last transfer does not leave in between.
@@ -506,7 +562,6 @@ impl Guardian {
                 () = tokio::time::sleep_until(until) => break,
             }
         }
-        self.family.set_shutting_down();
     }
 }
 

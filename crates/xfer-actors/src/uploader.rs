@@ -21,8 +21,8 @@
 use actix::{Actor, Context, Handler, Supervised};
 
 use crate::command::{
-    AbortUpload, CompleteUpload, CreateUpload, Launched, ObjectPut, PartRead, PartStored, PutObject, ReadPart,
-    UploadAborted, UploadCompleted, UploadCreated, UploadPart, launch,
+    AbortUpload, CompleteUpload, CreateUpload, Launched, LookForObject, ObjectPut, ObjectSeen, PartRead, PartStored,
+    PutObject, ReadPart, UploadAborted, UploadCompleted, UploadCreated, UploadPart, launch,
 };
 use crate::fault::Crash;
 use crate::lane::Lanes;
@@ -69,6 +69,7 @@ handles!(
     UploadPart => PartStored,
     CompleteUpload => UploadCompleted,
     AbortUpload => UploadAborted,
+    LookForObject => ObjectSeen,
 );
 
 impl Handler<Crash> for Uploader {

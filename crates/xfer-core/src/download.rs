@@ -180,7 +180,7 @@ impl DownloadMachine {
             }
             Event::Delivered { bytes } => self.delivered = self.delivered.max(bytes),
             Event::Stop { error } => self.ledger.fail(error, Origin::Stop, out),
-            Event::Started => {}
+            Event::Started | Event::Noted { note: Note::Unanswered { .. }, .. } => {}
         }
         self.advance(out);
     }

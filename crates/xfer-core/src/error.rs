@@ -109,6 +109,8 @@ pub enum RetryClass {
     FollowRegion,
     /// Send the checksum in another way, then try again at once.
     ChangeChecksum,
+    /// Learn the store's time, then try again at once.
+    CorrectClock,
 }
 
 impl ErrorKind {
@@ -157,7 +159,7 @@ impl ErrorKind {
     pub fn retry_class(self) -> RetryClass {
         use ErrorKind as K;
         match self {
-            K::Dns | K::Connect | K::RequestTimeout | K::ConnectionLost | K::Protocol | K::ClockSkew | K::Internal => {
+            K::Dns | K::Connect | K::RequestTimeout | K::ConnectionLost | K::Protocol | K::Internal => {
                 RetryClass::Transient
             }
             // The bytes that a store got wrong are sent again, those that came wrong are fetched again: an attempt each.
@@ -167,6 +169,7 @@ impl ErrorKind {
             K::ExpiredCredentials => RetryClass::RefreshCredentials,
             K::WrongRegion => RetryClass::FollowRegion,
             K::ChecksumUnsupported => RetryClass::ChangeChecksum,
+            K::ClockSkew => RetryClass::CorrectClock,
             K::InvalidArgument
             | K::InvalidConfig
             | K::SourceUnavailable
@@ -224,6 +227,8 @@ pub struct ServiceAnswer {
     pub extended_request_id: Option<String>,
     /// `x-amz-bucket-region`, or the region that the body names.
     pub region: Option<String>,
+    /// How long the store asks to wait before the request is made again: `Retry-After`, of a 429 or a 5xx.
+    pub retry_after: Option<std::time::Duration>,
 }
 
 /// Why a transfer, or a call, failed. Cheap to clone: a result can be asked for many times.

@@ -7,6 +7,7 @@
 //! ([`Event::Noted`] may come before it); after [`Effect::Finish`] a machine asks for nothing more.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::checksum::{Checksum, ChecksumKind};
 use crate::error::Error;
@@ -56,6 +57,12 @@ pub enum Job {
         /// From CreateMultipartUpload.
         upload_id: Arc<str>,
     },
+    /// HeadObject, with checksums and without the caller's conditions: what lies under the key now. For an upload that was refused and
+    /// may have been carried out before.
+    LookForObject {
+        /// Whether the source's MD5 is to be taken where it could tell: when the object has no checksum, and an ETag that may be one.
+        with_md5: bool,
+    },
     /// A GET without a range (or with the caller's own): its head is noted as [`Note::Discovered`], then its first
     /// bytes are landed, as many as [`first_part_length`](crate::plan::first_part_length) says; more are not read.
     Discover {
@@ -92,6 +99,7 @@ impl Job {
             Job::UploadPart { .. } => "UploadPart",
             Job::CompleteUpload { .. } => "CompleteMultipartUpload",
             Job::AbortUpload { .. } => "AbortMultipartUpload",
+            Job::LookForObject { .. } => "HeadObject",
             Job::Discover { .. } | Job::FetchRange { .. } => "GetObject",
             Job::CommitTarget => "CommitTarget",
             Job::DiscardTarget => "DiscardTarget",
@@ -128,10 +136,17 @@ impl Job {
         )
     }
 
-    /// Whether its success makes the transfer's result visible, so that cancelling is too late once it is sent or begun.
+    /// Whether its success makes the transfer's result visible, or shows that it is, so that cancelling is too late once it is sent or
+    /// begun.
     #[must_use]
     pub fn is_commit(&self) -> bool {
-        matches!(self, Job::PutObject { .. } | Job::CompleteUpload { .. } | Job::CommitTarget | Job::DeleteObject)
+        self.stores_object() || matches!(self, Job::LookForObject { .. } | Job::CommitTarget | Job::DeleteObject)
+    }
+
+    /// Whether its success makes an object of an upload.
+    #[must_use]
+    pub fn stores_object(&self) -> bool {
+        matches!(self, Job::PutObject { .. } | Job::CompleteUpload { .. })
     }
 }
 
@@ -159,6 +174,25 @@ pub struct StoredObject {
     pub checksum_kind: Option<ChecksumKind>,
     /// The checksum that was sent along and which the store has therefore verified.
     pub sent: Option<Checksum>,
+}
+
+/// What lies under the key of an upload that may have been carried out although it was refused.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SeenObject {
+    /// Size in bytes.
+    pub size: u64,
+    /// ETag.
+    pub etag: Option<Arc<str>>,
+    /// Version id.
+    pub version_id: Option<String>,
+    /// The full object's checksums; composite ones are left out.
+    pub checksums: Vec<Checksum>,
+    /// How long ago it was last modified, by the store's clock and in whole seconds, if the store says.
+    pub age: Option<Duration>,
+    /// How long ago this transfer sent its first request.
+    pub begun: Duration,
+    /// The ETag of an object with the source's bytes that is stored with one request and is not encrypted, if it was asked for and taken.
+    pub source_etag: Option<String>,
 }
 
 /// What the head of the first GET told of an object.
@@ -207,6 +241,8 @@ pub enum Reply {
         /// Whether the store said that there is no such upload (any more).
         gone: bool,
     },
+    /// [`Job::LookForObject`]: the object, if there is one.
+    ObjectSeen(Option<SeenObject>),
     /// [`Job::Discover`] and [`Job::FetchRange`].
     RangeLanded {
         /// Bytes that were landed.
@@ -237,6 +273,12 @@ pub enum Reply {
 pub enum Note {
     /// [`Job::Discover`]: the head of the answer has come.
     Discovered(ObjectFacts),
+    /// [`Job::PutObject`] and [`Job::CompleteUpload`]: the request was sent, in this attempt or an earlier one, and no answer has ruled out
+    /// that the store carried it out.
+    Unanswered {
+        /// The checksum that went with it.
+        sent: Option<Checksum>,
+    },
 }
 
 /// What happened.

@@ -12,6 +12,7 @@
 //! | [`machine`]: [`upload`], [`download`], [`delete`], [`salvage`] | what a transfer does next |
 //! | [`queue`], [`budget`], [`concurrency`] | whose turn it is, and how much at once |
 //! | [`retry`] | whether and when a failed request is repeated |
+//! | [`clock`], [`claim`] | what a refusal teaches: of the store's clock, of what was done before |
 //! | [`restart`] | whether and when a failed actor is started again |
 //! | [`checksum`] | what was verified |
 //! | [`disk`] | whether a file's calls hold others up |
@@ -20,6 +21,8 @@
 pub mod args;
 pub mod budget;
 pub mod checksum;
+pub mod claim;
+pub mod clock;
 mod combine;
 pub mod concurrency;
 pub mod delete;

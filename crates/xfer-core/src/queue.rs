@@ -38,6 +38,7 @@ impl Class {
             Job::CreateUpload
             | Job::CompleteUpload { .. }
             | Job::AbortUpload { .. }
+            | Job::LookForObject { .. }
             | Job::CommitTarget
             | Job::DiscardTarget => Class::Finishing,
             Job::PutObject { .. } | Job::Discover { .. } | Job::DeleteObject => Class::Small,

@@ -3,7 +3,8 @@
 //! Decides by the error's [`RetryClass`], the attempts made so far and what a bucket has left to spend on repetitions. Never waits and
 //! never draws: a random number comes in, a duration goes out.
 //!
-//! Invariants: an error of class [`RetryClass::Never`] is never repeated; a job makes at most [`RetryPolicy::max_total`] attempts;
+//! Invariants: an error of class [`RetryClass::Never`] is never repeated; no pause is shorter than what the store asked for, up to
+//! [`RetryPolicy::max_retry_after`]; a job makes at most [`RetryPolicy::max_total`] attempts;
 //! attempts that moved no bytes are at most [`RetryPolicy::max_attempts`] in a row, plus the few that correct the request itself.
 
 use std::time::Duration;
@@ -17,16 +18,22 @@ pub struct RetryPolicy {
     pub max_attempts: u32,
     /// Attempts in all, whatever progress they made: 100. A connection that breaks after every few KiB ends some day.
     pub max_total: u32,
-    /// How often a job may correct itself for each reason (new credentials, another region, another kind of checksum): 2, since the first
-    /// correction may have been outdated already.
+    /// How often a job may correct itself for each reason (new credentials, another region, another kind of checksum, the store's time): 2,
+    /// since the first correction may have been outdated already.
     pub max_corrections: u8,
     /// The longest pause before the first repetition: 500 ms as in the CRT client; it doubles each time.
     pub base: Duration,
     /// The same when the store asks to slow down: 1 s, since it needs time rather than luck.
     pub throttle_base: Duration,
-    /// The longest pause of all: 20 s as in the CRT client.
+    /// The longest pause that is drawn: 20 s as in the CRT client.
     pub cap: Duration,
+    /// The most of a store's `Retry-After` that is honoured: 60 s, as long as the first byte of an answer is waited for. A store that asks
+    /// for more is down rather than busy, and whoever waits for the transfer is to hear of it after minutes and not after hours.
+    pub max_retry_after: Duration,
 }
+
+/// No pause is longer, whatever a policy says, so that any clock can be set to its end.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Default for RetryPolicy {
     fn default() -> RetryPolicy {
@@ -37,6 +44,7 @@ impl Default for RetryPolicy {
             base: Duration::from_millis(500),
             throttle_base: Duration::from_secs(1),
             cap: Duration::from_secs(20),
+            max_retry_after: Duration::from_secs(60),
         }
     }
 }
@@ -54,10 +62,11 @@ impl RetryPolicy {
             RetryClass::Never
             | RetryClass::RefreshCredentials
             | RetryClass::FollowRegion
-            | RetryClass::ChangeChecksum => return Duration::ZERO,
+            | RetryClass::ChangeChecksum
+            | RetryClass::CorrectClock => return Duration::ZERO,
         };
         let doublings = attempt.saturating_sub(1).min(20);
-        let most = base.saturating_mul(1 << doublings).min(self.cap);
+        let most = base.saturating_mul(1 << doublings).min(self.cap).min(LONGEST);
         let draw = if draw.is_finite() { draw.clamp(0.0, 1.0) } else { 1.0 };
         most.mul_f64(draw)
     }
@@ -140,6 +149,7 @@ pub struct RetryState {
     credentials: u8,
     region: u8,
     checksum: u8,
+    clock: u8,
     last_cost: u32,
 }
 
@@ -156,6 +166,7 @@ impl RetryState {
             RetryClass::RefreshCredentials => return correct(&mut self.credentials, policy),
             RetryClass::FollowRegion => return correct(&mut self.region, policy),
             RetryClass::ChangeChecksum => return correct(&mut self.checksum, policy),
+            RetryClass::CorrectClock => return correct(&mut self.clock, policy),
             RetryClass::Transient => 10,
             RetryClass::Throttling | RetryClass::Server => 5,
         };
@@ -164,7 +175,10 @@ impl RetryState {
             return Verdict::GiveUp;
         }
         self.last_cost = cost;
-        Verdict::RetryAfter(policy.delay(class, self.fruitless, draw))
+        let asked = error.service().and_then(|answer| answer.retry_after).unwrap_or_default();
+        // On top of it: those who were told the same time do not come back together.
+        let asked = asked.min(policy.max_retry_after).min(LONGEST);
+        Verdict::RetryAfter(asked + policy.delay(class, self.fruitless, draw))
     }
 
     /// The attempt under way has moved a good share of its bytes that no attempt had moved before: whatever fails it now, the way was

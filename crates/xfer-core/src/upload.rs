@@ -7,6 +7,8 @@
 //! - At most `window` parts are asked for and not settled; a source that cannot be read twice is read in order, one part at a time.
 //! - An upload id that was given is completed, or aborted before the transfer ends, even if it came after the end was decided.
 //! - The transfer ends once, with nothing under way. The first error is its result; errors of the clean-up never hide it.
+//! - A request that was refused because an earlier, unanswered one was carried out is a success, if the object can be told to be this
+//!   upload's: see [`claim`](crate::claim).
 //!
 //! What cannot be known: when CompleteMultipartUpload fails without an answer, the store may still have completed it. The upload is
 //! aborted all the same, which cannot harm a completed object, and the transfer reports the failure: an object that is there
@@ -18,9 +20,10 @@ use std::sync::Arc;
 use md5::{Digest as _, Md5};
 
 use crate::checksum::{Algorithm, Checksum, ChecksumKind};
+use crate::claim::{Fingerprint, may_be_our_own_doing};
 use crate::error::{Error, ErrorKind};
 use crate::id::{MAX_PARTS, PartNumber};
-use crate::job::{Effect, Event, Job, Reply, StoredObject, UploadedPart};
+use crate::job::{Effect, Event, Job, Note, Reply, SeenObject, StoredObject, UploadedPart};
 use crate::ledger::{Ledger, Origin, wrong_reply};
 use crate::outcome::{TransferOutcome, Verified};
 use crate::plan::{PartLayout, UploadPlan, checked_part_size, growing_part_size, growing_reach};
@@ -82,6 +85,7 @@ enum Asked {
     Create,
     Part { number: PartNumber, length: u64 },
     Complete,
+    Look { refusal: Error, sent: Option<Checksum> },
     Abort,
 }
 
@@ -129,6 +133,10 @@ pub struct UploadMachine {
     /// Whether a part may still arrive at the store although nobody waits for it.
     stray: bool,
     aborts: u32,
+    /// Whether the request that stores the object may have been carried out unseen, and the checksum that it had.
+    unanswered: Option<Option<Checksum>>,
+    /// The object was found in the store; what is left is to remove the upload, should it still be there.
+    found: Option<TransferOutcome>,
 }
 
 impl UploadMachine {
@@ -166,6 +174,8 @@ impl UploadMachine {
             runs: Runs::default(),
             stray: false,
             aborts: 0,
+            unanswered: None,
+            found: None,
         })
     }
 
@@ -196,6 +206,11 @@ impl UploadMachine {
             Event::Failed { job, error } => {
                 if let Some(asked) = self.ledger.settle(job) {
                     self.failed(asked, error, out);
+                }
+            }
+            Event::Noted { job, note: Note::Unanswered { sent } } => {
+                if matches!(self.ledger.get(job), Some(Asked::Put | Asked::Complete)) {
+                    self.unanswered = Some(sent);
                 }
             }
             Event::Stop { error } => self.ledger.fail(error, Origin::Stop, out),
@@ -244,6 +259,7 @@ impl UploadMachine {
                 let ours = stored.sent.clone();
                 self.object_stored(stored, ours, "CompleteMultipartUpload", out);
             }
+            (Asked::Look { refusal, sent }, Reply::ObjectSeen(seen)) => self.looked(refusal, sent, seen, out),
             (Asked::Abort, Reply::UploadAborted { gone }) => {
                 if gone || !self.stray || self.aborts >= MAX_ABORTS {
                     self.upload_id = None;
@@ -256,12 +272,63 @@ impl UploadMachine {
     }
 
     fn failed(&mut self, asked: Asked, error: Error, out: &mut Vec<Effect>) {
-        match asked {
-            Asked::Abort => self.upload_id = None,
-            Asked::Part { .. } => self.stray = true,
-            Asked::Put | Asked::Read { .. } | Asked::Create | Asked::Complete => {}
-        }
+        let error = match asked {
+            Asked::Abort => {
+                self.upload_id = None;
+                error
+            }
+            Asked::Part { .. } => {
+                self.stray = true;
+                error
+            }
+            Asked::Put if self.may_be_done(&error) => return self.look(error, true, out),
+            Asked::Complete if self.may_be_done(&error) => return self.look(error, false, out),
+            // Whether it is there cannot be found out: what the store said last stands.
+            Asked::Look { refusal, .. } => refusal,
+            Asked::Put | Asked::Read { .. } | Asked::Create | Asked::Complete => error,
+        };
         self.ledger.fail(error, Origin::Job, out);
+    }
+
+    /// Whether an earlier request may have done what this one is refused.
+    fn may_be_done(&self, refusal: &Error) -> bool {
+        self.unanswered.is_some() && !self.ledger.is_failing() && may_be_our_own_doing(refusal)
+    }
+
+    fn look(&mut self, refusal: Error, with_md5: bool, out: &mut Vec<Effect>) {
+        let sent = self.unanswered.take().flatten();
+        self.ledger.run(Job::LookForObject { with_md5 }, Asked::Look { refusal, sent }, out);
+    }
+
+    fn looked(&mut self, refusal: Error, sent: Option<Checksum>, seen: Option<SeenObject>, out: &mut Vec<Effect>) {
+        let parts: Vec<UploadedPart> = self.stored.iter().flatten().cloned().collect();
+        let ours = |seen: &SeenObject| Fingerprint {
+            size: self.size(),
+            checksum: sent.clone().or_else(|| self.combined().cloned()),
+            etag: if parts.is_empty() { seen.source_etag.clone() } else { multipart_etag(&parts) },
+        };
+        let Some(seen) = seen.filter(|seen| ours(seen).is_of(seen)) else {
+            return self.ledger.fail(refusal, Origin::Job, out);
+        };
+        let upload_is_gone = refusal.kind() == ErrorKind::NoSuchUpload;
+        let stored = StoredObject {
+            etag: seen.etag.as_deref().map(str::to_owned),
+            version_id: seen.version_id,
+            ..StoredObject::default()
+        };
+        let outcome = match self.outcome(stored, sent) {
+            Ok(outcome) => outcome,
+            Err(error) => return self.ledger.fail(error, Origin::Job, out),
+        };
+        match &self.upload_id {
+            // Should the same bytes be another's after all, this upload is still open.
+            Some(upload_id) if !upload_is_gone => {
+                let job = Job::AbortUpload { upload_id: Arc::clone(upload_id) };
+                self.found = Some(outcome);
+                self.ledger.run(job, Asked::Abort, out);
+            }
+            _ => self.ledger.succeed(outcome, out),
+        }
     }
 
     /// The object is in the store: what is left is to look at what the store says of it. A stop that came meanwhile came too late.
@@ -272,15 +339,18 @@ impl UploadMachine {
         operation: &'static str,
         out: &mut Vec<Effect>,
     ) {
-        let verified = match self.verify(&stored, ours) {
-            Ok(verified) => verified,
-            Err(error) => return self.ledger.fail(error.in_operation(operation), Origin::Job, out),
-        };
+        match self.outcome(stored, ours) {
+            Ok(outcome) => self.ledger.succeed(outcome, out),
+            Err(error) => self.ledger.fail(error.in_operation(operation), Origin::Job, out),
+        }
+    }
+
+    fn outcome(&self, stored: StoredObject, ours: Option<Checksum>) -> Result<TransferOutcome, Error> {
         let mut outcome = TransferOutcome::of_bytes(self.size());
+        outcome.verified = self.verify(&stored, ours)?;
         outcome.etag = stored.etag;
         outcome.version_id = stored.version_id;
-        outcome.verified = verified;
-        self.ledger.succeed(outcome, out);
+        Ok(outcome)
     }
 
     /// `ours` is the full-object checksum that was sent along.
@@ -391,6 +461,11 @@ impl UploadMachine {
     fn advance(&mut self, out: &mut Vec<Effect>) {
         if self.ledger.is_finished() {
             return;
+        }
+        if self.ledger.outstanding() == 0
+            && let Some(outcome) = self.found.take()
+        {
+            return self.ledger.succeed(outcome, out);
         }
         if self.ledger.is_failing() {
             return self.wind_down(out);
@@ -549,6 +624,7 @@ fn reply_name(reply: &Reply) -> &'static str {
         Reply::PartStored { .. } => "UploadPart",
         Reply::UploadCompleted(_) => "CompleteMultipartUpload",
         Reply::UploadAborted { .. } => "AbortMultipartUpload",
+        Reply::ObjectSeen(_) => "HeadObject",
         Reply::RangeLanded { .. } | Reply::ObjectLanded { .. } => "GetObject",
         Reply::TargetCommitted => "CommitTarget",
         Reply::TargetDiscarded => "DiscardTarget",

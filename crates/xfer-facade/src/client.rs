@@ -21,7 +21,7 @@ use xfer_core::retry::RetryPolicy;
 use xfer_serializer::{EndpointConfig, SignatureVersion};
 
 use crate::callbacks::Callbacks;
-use crate::{Error, ErrorKind, detect};
+use crate::{Error, ErrorKind, Timeouts, detect};
 
 /// Most connections where nothing is known of the machine: enough for 30 Gbit/s at the 60 MB/s that one connection to a far S3
 /// brings; the controller opens no more of them than pay.
@@ -65,6 +65,7 @@ pub fn create_s3_client(region: impl Into<String>) -> S3ClientBuilder {
         direct_writes_from: None,
         retry: RetryPolicy::default(),
         restart: RestartPolicy::default(),
+        timeouts: Timeouts::default(),
         proxy: None,
         sdk_config: None,
     }
@@ -98,6 +99,7 @@ pub struct S3ClientBuilder {
     direct_writes_from: Option<u64>,
     retry: RetryPolicy,
     restart: RestartPolicy,
+    timeouts: Timeouts,
     proxy: Option<ProxyPolicy>,
     sdk_config: Option<SdkConfig>,
 }
@@ -216,6 +218,12 @@ impl S3ClientBuilder {
         self
     }
 
+    /// How long a single request may wait: to connect, for TLS, for its answer, for the next byte. None may be zero.
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
     /// Proxies. Default: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` of the environment.
     pub fn proxy(mut self, proxy: ProxyPolicy) -> Self {
         self.proxy = Some(proxy);
@@ -257,13 +265,15 @@ impl S3ClientBuilder {
             return Err(invalid(format!("memory_limit is {limit} bytes and must be at least {LEAST_MEMORY}")));
         }
         let settings = self.settings()?;
-        let transport = TransportConfig {
+        self.timeouts.check()?;
+        let transport = self.timeouts.of(TransportConfig {
             verify: self.verify.clone(),
             proxy: self.proxy.clone().unwrap_or_else(proxies_of_environment),
             ..TransportConfig::default()
-        };
-        // Made once to see that it can be made: a missing certificate file is told here and not by the first transfer.
-        SharedTransport::new(transport.clone()).map_err(|error| invalid(error.to_string()).with_source(error))?;
+        });
+        // A missing certificate file is told here and not by the first transfer.
+        let transport =
+            SharedTransport::new(transport).map_err(|error| invalid(error.to_string()).with_source(error))?;
         let serializer = Arc::new(self.serializer()?);
         Ok(S3Client {
             inner: Arc::new(Inner {
@@ -394,7 +404,7 @@ pub struct S3Client {
 
 struct Inner {
     settings: Settings,
-    transport: TransportConfig,
+    transport: Arc<SharedTransport>,
     serializer: Arc<xfer_serializer::RequestSerializer>,
     system: Mutex<Option<XferSystem>>,
     callbacks: OnceLock<Arc<Callbacks>>,
@@ -428,7 +438,7 @@ impl S3Client {
     /// The most connections that were open at one time; 0 before the first transfer.
     #[must_use]
     pub fn peak_connections(&self) -> usize {
-        self.inner.system.lock().as_ref().map_or(0, |system| system.lanes().transport().peak_connections())
+        self.inner.transport.peak_connections()
     }
 
     /// The system of actors behind this client, started if need be: for those who want to send them messages.
@@ -450,8 +460,9 @@ impl S3Client {
         {
             return Ok(system.clone());
         }
-        // The first one, or one in the place of a system that has ended: given up, or stopped with the actix System it lived in.
-        let started = XferSystem::start(self.inner.settings.clone(), self.inner.transport.clone())?;
+        // The first one, or one in the place of a system that has ended: given up, or stopped with the actix System it lived in. Its
+        // restarts are counted anew: it starts because somebody has asked for a transfer, and not by itself.
+        let started = XferSystem::start_on(self.inner.settings.clone(), Arc::clone(&self.inner.transport))?;
         *system = Some(started.clone());
         Ok(started)
     }

@@ -31,6 +31,7 @@ mod registry;
 mod serializer;
 mod stream;
 mod subscriber;
+mod timeouts;
 
 pub use xfer_actors::transport::{ProxyPolicy, Verify};
 pub use xfer_actors::{DownloadTarget, OsUtils, SystemFiles, UploadSource};
@@ -54,3 +55,4 @@ pub use crate::meta::{CallArgs, TransferMeta, TransferStatus, UserContext};
 pub use crate::serializer::RequestSerializer;
 pub use crate::stream::DownloadStream;
 pub use crate::subscriber::{Subscriber, TransferEvent, on_done_fn, on_progress_fn, on_queued_fn};
+pub use crate::timeouts::Timeouts;

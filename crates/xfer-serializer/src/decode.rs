@@ -22,7 +22,7 @@ mod session;
 mod upload;
 mod xml;
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
@@ -141,10 +141,33 @@ impl std::fmt::Debug for Answer<'_> {
     }
 }
 
-/// The store's clock, from the `Date` header: after [`ErrorKind::ClockSkew`], requests can be signed with its time.
+/// The store's clock when it answered, from the `Date` header.
 #[must_use]
 pub fn server_time(headers: &dyn Headers) -> Option<SystemTime> {
     DateTime::from_str(headers.header("date")?, Format::HttpDate).ok()?.try_into().ok()
+}
+
+/// How long ago the object of an answer was last modified, by the store's own clock; in whole seconds. S3 dates an object that was
+/// uploaded in parts from the beginning of its upload.
+#[must_use]
+pub fn object_age(headers: &dyn Headers) -> Option<Duration> {
+    let modified = DateTime::from_str(headers.header("last-modified")?, Format::HttpDate).ok()?;
+    let modified: SystemTime = modified.try_into().ok()?;
+    Some(server_time(headers)?.duration_since(modified).unwrap_or_default())
+}
+
+/// How long the store asks to wait, from the `Retry-After` header: a number of seconds, or a date, which is taken by the store's own clock
+/// where the answer tells it. A date that has passed means no wait; what is neither means nothing.
+#[must_use]
+pub fn retry_after(headers: &dyn Headers) -> Option<Duration> {
+    let text = headers.header("retry-after")?.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // Only a number beyond all reason does not fit.
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+    }
+    let until: SystemTime = DateTime::from_str(text, Format::HttpDate).ok()?.try_into().ok()?;
+    let now = server_time(headers).unwrap_or_else(SystemTime::now);
+    Some(until.duration_since(now).unwrap_or_default())
 }
 
 #[cfg(test)]

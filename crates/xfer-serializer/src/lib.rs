@@ -51,5 +51,6 @@ pub use identity::Identity;
 pub use operation::Operation;
 pub use request_dict::{RequestDict, SerializedRequest};
 pub use serializer::{RequestSerializer, RequestSerializerBuilder};
+pub use session::SessionScope;
 pub use stamp::{Payload, SignedRequest, Stamp};
 pub use template::Template;

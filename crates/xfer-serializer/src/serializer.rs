@@ -21,7 +21,7 @@ use crate::endpoint::{EndpointConfig, SignatureVersion};
 use crate::identity::{CredentialCache, Identity, Source};
 use crate::operation::Operation;
 use crate::request_dict::{RequestDict, SerializedRequest};
-use crate::session::Sessions;
+use crate::session::{SessionScope, Sessions};
 use crate::stamp::{Payload, Stamp};
 use crate::template::Template;
 use crate::{routing, ssec};
@@ -173,12 +173,13 @@ impl RequestSerializer {
     }
 
     /// The identity to sign with, `None` when the client is anonymous. Fetched when first asked for and kept; renewed from five
-    /// minutes before it expires. Needs a tokio runtime with time when the provider is asked.
+    /// minutes before it expires, by `now`: the store's time, as far as it is known. Needs a tokio runtime with time when the provider is
+    /// asked.
     ///
     /// # Errors
     /// [`ErrorKind::Credentials`], saying where was looked.
-    pub async fn credentials(&self) -> Result<Option<Identity>, Error> {
-        self.credentials.get(SystemTime::now()).await
+    pub async fn credentials(&self, now: SystemTime) -> Result<Option<Identity>, Error> {
+        self.credentials.get(now).await
     }
 
     /// The store said that `used` has expired: the next [`credentials`](RequestSerializer::credentials) asks the provider, unless
@@ -187,17 +188,16 @@ impl RequestSerializer {
         self.credentials.invalidate(used);
     }
 
-    /// The session of an S3 Express bucket for a call with these arguments, if there is one that still holds. What a call says of
-    /// encryption is said by its session.
+    /// The session for calls of this scope, if there is one that still holds at `now`, by the store's clock.
     #[must_use]
-    pub fn session(&self, bucket: &str, args: &ExtraArgs) -> Option<Identity> {
-        self.sessions.get(bucket, args, SystemTime::now())
+    pub fn session(&self, scope: &SessionScope, now: SystemTime) -> Option<Identity> {
+        self.sessions.get(scope, now)
     }
 
-    /// Keeps the session that CreateSession gave for a bucket and these arguments, and makes the identity to sign with.
-    pub fn keep_session(&self, bucket: &str, args: &ExtraArgs, session: SessionCredentials) -> Identity {
+    /// Keeps the session that CreateSession gave for a scope at `now`, and makes the identity to sign with.
+    pub fn keep_session(&self, scope: &SessionScope, session: SessionCredentials, now: SystemTime) -> Identity {
         let identity = session.into_identity();
-        self.sessions.put(bucket, args, identity.clone(), SystemTime::now());
+        self.sessions.put(scope, identity.clone(), now);
         identity
     }
 

@@ -16,31 +16,33 @@ use crate::{Identity, Operation, routing};
 const MARGIN: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
-pub(crate) struct Sessions(Mutex<HashMap<For, Identity>>);
+pub(crate) struct Sessions(Mutex<HashMap<SessionScope, Identity>>);
 
-/// What a session is for.
-#[derive(PartialEq, Eq, Hash)]
-struct For {
+/// What a session of an S3 Express bucket is for: two calls can share one if and only if they have the same scope.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SessionScope {
     bucket: String,
     /// Those of CreateSession.
     args: ExtraArgs,
 }
 
-impl For {
-    fn call(bucket: &str, args: &ExtraArgs) -> For {
-        For { bucket: bucket.to_owned(), args: routing::own(Operation::CreateSession, args) }
+impl SessionScope {
+    /// The scope of a call with these arguments. What it says of encryption is said by its session.
+    #[must_use]
+    pub fn of(bucket: &str, args: &ExtraArgs) -> SessionScope {
+        SessionScope { bucket: bucket.to_owned(), args: routing::own(Operation::CreateSession, args) }
     }
 }
 
 impl Sessions {
-    pub(crate) fn get(&self, bucket: &str, args: &ExtraArgs, now: SystemTime) -> Option<Identity> {
-        self.0.lock().get(&For::call(bucket, args)).filter(|session| holds(session, now)).cloned()
+    pub(crate) fn get(&self, scope: &SessionScope, now: SystemTime) -> Option<Identity> {
+        self.0.lock().get(scope).filter(|session| holds(session, now)).cloned()
     }
 
-    pub(crate) fn put(&self, bucket: &str, args: &ExtraArgs, session: Identity, now: SystemTime) {
+    pub(crate) fn put(&self, scope: &SessionScope, session: Identity, now: SystemTime) {
         let mut sessions = self.0.lock();
         sessions.retain(|_, session| holds(session, now));
-        sessions.insert(For::call(bucket, args), session);
+        sessions.insert(scope.clone(), session);
     }
 
     /// Only this one: many requests may be told of its end, and meanwhile there may be another.

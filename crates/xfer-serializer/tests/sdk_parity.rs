@@ -30,7 +30,9 @@ use xfer_core::args::{ArgValue, ExtraArgs};
 use xfer_core::checksum::{Algorithm, Checksum, ChecksumKind};
 use xfer_core::id::PartNumber;
 use xfer_core::range::ByteRange;
-use xfer_serializer::{EndpointConfig, Identity, Operation, Payload, RequestSerializer, SignedRequest, Stamp, decode};
+use xfer_serializer::{
+    EndpointConfig, Identity, Operation, Payload, RequestSerializer, SessionScope, SignedRequest, Stamp, decode,
+};
 
 const NOW: u64 = 1_700_000_000;
 const MRAP: &str = "arn:aws:s3::123456789012:accesspoint:mfzwi23gnjvgw.mrap";
@@ -183,7 +185,8 @@ impl Place {
         );
         let headers: [(&str, &str); 0] = [];
         let answer = decode::Answer::new(Operation::CreateSession, 200, &headers).with_body(body.as_bytes());
-        serializer.keep_session(&self.bucket, &ExtraArgs::new(), decode::create_session(&answer).unwrap())
+        let scope = SessionScope::of(&self.bucket, &ExtraArgs::new());
+        serializer.keep_session(&scope, decode::create_session(&answer).unwrap(), now())
     }
 
     fn scheme(&self) -> &'static str {

@@ -45,7 +45,7 @@ fn nowhere() {
 #[ignore = "a child of from_the_environment"]
 async fn child_with_credentials() {
     let serializer = serializer();
-    let identity = serializer.credentials().await.unwrap().unwrap();
+    let identity = serializer.credentials(SystemTime::now()).await.unwrap().unwrap();
     let template = serializer.prepare(Operation::GetObject, "photos", &ExtraArgs::new()).await.unwrap();
     let request = template.stamp(&Stamp::key("k"), Some(&identity), SystemTime::now()).unwrap();
     assert!(request.header("authorization").unwrap().contains("Credential=AKIDENV/"));
@@ -54,7 +54,7 @@ async fn child_with_credentials() {
 #[tokio::test]
 #[ignore = "a child of nowhere"]
 async fn child_without_credentials() {
-    let error = serializer().credentials().await.unwrap_err();
+    let error = serializer().credentials(SystemTime::now()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Credentials);
     assert!(error.to_string().contains("looked in the environment, the profile files"), "{error}");
 }

@@ -2,6 +2,8 @@
 //!
 //! CreateSession is signed with the caller's own keys, everything else with those of a session of the bucket; both for service `s3express`.
 
+use std::time::SystemTime;
+
 use http::request::Parts;
 
 use crate::backend::sessions::{Session, Sessions, is_directory};
@@ -26,11 +28,12 @@ const UNKNOWN: [&str; 9] = [
     "x-amz-checksum-md5",
 ];
 
-/// What is asked of which bucket, and whether the host named it.
+/// What is asked of which bucket, whether the host named it, and what time it is here.
 pub(crate) struct Visit<'a> {
     pub(crate) op: Op,
     pub(crate) bucket: Option<&'a str>,
     pub(crate) by_host: bool,
+    pub(crate) now: SystemTime,
 }
 
 pub(crate) fn judge(sessions: &Sessions, keys: &Keys, claim: &Claim, visit: &Visit<'_>, parts: &Parts) -> Verdict {
@@ -43,7 +46,7 @@ pub(crate) fn judge(sessions: &Sessions, keys: &Keys, claim: &Claim, visit: &Vis
         if claim.access_key != keys.access_key {
             return Verdict::refused(403, "InvalidAccessKeyId", "There is no such access key.");
         }
-        let right = claim.holds(parts, &keys.secret_key, keys.region, SERVICE);
+        let right = claim.holds(parts, &keys.secret_key, keys.region, SERVICE, visit.now);
         return if right { Verdict::Admitted } else { mismatch() };
     }
     let Some(token) = text(parts, TOKEN) else {
@@ -53,7 +56,7 @@ pub(crate) fn judge(sessions: &Sessions, keys: &Keys, claim: &Claim, visit: &Vis
         Some(session) if session.bucket == bucket && session.access_key == claim.access_key => session,
         _ => return Verdict::refused(400, "InvalidToken", "The provided token is malformed or otherwise invalid."),
     };
-    if !claim.holds(parts, &session.secret_key, keys.region, SERVICE) {
+    if !claim.holds(parts, &session.secret_key, keys.region, SERVICE, visit.now) {
         return mismatch();
     }
     if !session.holds() {

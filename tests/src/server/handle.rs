@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::runtime;
@@ -18,6 +18,9 @@ use crate::faults::{Fault, FaultRule};
 use crate::stats::{RequestRecord, Stats};
 
 use super::{BUCKET, OWNER, REGION, Shared, TestServerBuilder, nanos};
+
+/// How long closing all connections may take. Far above what it does: it waits for tasks to see that they are to end.
+const CLOSE_LIMIT: Duration = Duration::from_secs(30);
 
 /// A running server; see the [crate documentation](crate) for an example. Stops when dropped.
 pub struct TestServer {
@@ -218,9 +221,22 @@ impl ServerHandle {
         self.shared.service.latency.store(nanos(latency), Ordering::Release);
     }
 
-    /// Closes every connection that is open now, idle or not.
+    /// Closes every connection that is open now, idle or not, and blocks until they are closed: what is sent after that goes over new
+    /// ones. Not for hooks, which run on such a connection.
+    ///
+    /// # Panics
+    /// If they are not closed within 30 seconds.
     pub fn close_connections(&self) {
-        self.shared.generation.send_modify(|generation| *generation += 1);
+        let closing = {
+            let mut open = self.shared.open.lock();
+            self.shared.generation.send_modify(|generation| *generation += 1);
+            std::mem::take(&mut *open)
+        };
+        let until = Instant::now() + CLOSE_LIMIT;
+        while Arc::strong_count(&closing) > 1 {
+            assert!(Instant::now() < until, "connections are not closed after {CLOSE_LIMIT:?}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// The account that owns all buckets, 12 digits.

@@ -5,6 +5,7 @@
 //! and every connection and joins the thread.
 
 mod body;
+mod clock;
 mod express;
 mod handle;
 mod hosts;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use s3s::service::S3ServiceBuilder;
 use s3s::validation::NameValidation;
 use tokio::net::{TcpListener, TcpStream};
@@ -227,6 +229,7 @@ impl TestServerBuilder {
             store,
             ca_pem: tls.as_ref().map(|tls| tls.ca_pem.clone()),
             generation: watch::Sender::new(0),
+            open: Mutex::default(),
         });
         let runtime = runtime::Builder::new_multi_thread()
             .worker_threads(self.threads)
@@ -277,6 +280,8 @@ struct Shared {
     ca_pem: Option<PathBuf>,
     /// Each change closes the connections that are open.
     generation: watch::Sender<u64>,
+    /// Held by every connection that is open, and replaced when they are to be closed.
+    open: Mutex<Arc<()>>,
 }
 
 /// The accept loop.
@@ -309,8 +314,14 @@ impl Listening {
         let shared = self.shared.clone();
         let acceptor = self.tls.as_ref().map(|tls| tls.acceptor.clone());
         let bandwidth = self.bandwidth;
-        let mut generation = shared.generation.subscribe();
+        // Together, so that a connection is closed if and only if its end is waited for.
+        let (alive, mut generation) = {
+            let open = shared.open.lock();
+            (open.clone(), shared.generation.subscribe())
+        };
         async move {
+            // The first to be made, and so the last to go.
+            let _alive = alive;
             let _open = shared.service.recorder.connection();
             // Without it a small answer may wait 40 ms for the client's delayed acknowledgement.
             let _ = tcp.set_nodelay(true);

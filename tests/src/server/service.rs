@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue};
@@ -25,6 +25,7 @@ use crate::stats::{Recorder, RequestGuard};
 
 use super::OWNER;
 use super::body::{AnswerBody, BodyFault, RequestBody, drain_within};
+use super::clock;
 use super::express::{self, Visit};
 use super::hosts::Hosts;
 use super::io::Control;
@@ -63,7 +64,7 @@ struct Admitted(Arc<AtomicBool>);
 /// How the answer shall be changed.
 #[derive(Default)]
 struct Changes {
-    headers: Vec<(&'static str, Option<&'static str>)>,
+    headers: Vec<(&'static str, Option<HeaderValue>)>,
     body: Option<Action>,
 }
 
@@ -71,7 +72,7 @@ impl Changes {
     fn apply(&self, headers: &mut HeaderMap) {
         for (name, value) in &self.headers {
             match value {
-                Some(value) => headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value)),
+                Some(value) => headers.insert(*name, value.clone()),
                 None => headers.remove(*name),
             };
         }
@@ -94,34 +95,45 @@ impl Service {
         let guard = self.recorder.request(control.id, info);
         let body = RequestBody::new(incoming, self.recorder.clone());
         let mut changes = Changes::default();
+        let mut wrong_clock = None;
         for action in plan {
             match action {
                 Action::Delay(delay) => tokio::time::sleep(delay).await,
                 Action::Call(hook) => hook(),
                 Action::Hold(gate) => gate.pass().await,
-                Action::SetHeader(name, value) => changes.headers.push((name, Some(value))),
+                Action::ClockAhead(seconds) => {
+                    let now = clock::now_ahead(seconds);
+                    let date = HeaderValue::from_str(&clock::http_date(now)).expect("plain ASCII");
+                    changes.headers.push(("date", Some(date)));
+                    if !clock::is_signed_for(&parts, now) {
+                        drain_within(body, DRAIN_LIMIT).await;
+                        return Ok(canned(403, "RequestTimeTooSkewed", &changes, control, guard));
+                    }
+                    wrong_clock = Some(now);
+                }
+                Action::SetHeader(name, value) => {
+                    changes.headers.push((name, Some(HeaderValue::from_static(value))));
+                }
                 Action::RemoveHeader(name) => changes.headers.push((name, None)),
                 Action::Status(status, code) => {
                     drain_within(body, DRAIN_LIMIT).await;
-                    let mut response = canned(status, code, BodyFault::None, control, guard);
-                    changes.apply(response.headers_mut());
-                    return Ok(response);
+                    return Ok(canned(status, code, &changes, control, guard));
                 }
                 Action::OkWithError(code) => {
                     drain_within(body, DRAIN_LIMIT).await;
-                    return Ok(canned(200, code, BodyFault::None, control, guard));
+                    return Ok(canned(200, code, &changes, control, guard));
                 }
                 Action::DropTrailerSupport => {
                     drain_within(body, DRAIN_LIMIT).await;
-                    return Ok(canned(400, "InvalidRequest", BodyFault::None, control, guard));
+                    return Ok(canned(400, "InvalidRequest", &changes, control, guard));
                 }
                 Action::DropChecksumSupport => {
                     drain_within(body, DRAIN_LIMIT).await;
                     let message = "No checksum is supported here.";
-                    return Ok(canned_with(400, "InvalidRequest", message, BodyFault::None, control, guard));
+                    return Ok(canned_with(400, "InvalidRequest", message, &changes, control, guard));
                 }
                 Action::StatusBeforeBody(status, code) => {
-                    let mut response = canned(status, code, BodyFault::None, control, guard);
+                    let mut response = canned(status, code, &changes, control, guard);
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                     return Ok(response);
                 }
@@ -143,7 +155,8 @@ impl Service {
             }
         }
         let admitted = Admitted::default();
-        let response = self.carry_out(op, bucket.as_deref(), parts, body.clone(), admitted.clone()).await?;
+        let response =
+            self.carry_out(op, bucket.as_deref(), parts, body.clone(), admitted.clone(), wrong_clock).await?;
         // Reading a body that nobody has asked for would tell an `Expect: 100-continue` client to send it.
         if !body.is_end_stream() && (body.touched() || !expects_continue) {
             drain_within(body, DRAIN_LIMIT).await;
@@ -165,9 +178,10 @@ impl Service {
         mut parts: http::request::Parts,
         body: RequestBody,
         admitted: Admitted,
+        wrong_clock: Option<SystemTime>,
     ) -> Result<Response<Body>, StdError> {
         if self.keys.checked {
-            match self.judge(op, bucket, &parts) {
+            match self.judge(op, bucket, &parts, wrong_clock) {
                 Verdict::Foreign => {}
                 Verdict::Admitted => resign(&mut parts, &self.keys.access_key, &self.keys.secret_key, self.keys.region),
                 Verdict::Refused(refusal) => return Ok(refusal.answer()),
@@ -192,19 +206,27 @@ impl Service {
         Ok(response)
     }
 
-    /// Judges the signatures that `s3s` does not know.
-    fn judge(&self, op: Op, bucket: Option<&str>, parts: &http::request::Parts) -> Verdict {
+    /// Judges the signatures that `s3s` does not know, and those that are to hold by a wrong clock.
+    fn judge(
+        &self,
+        op: Op,
+        bucket: Option<&str>,
+        parts: &http::request::Parts,
+        wrong_clock: Option<SystemTime>,
+    ) -> Verdict {
         let Keys { access_key, secret_key, region, .. } = &self.keys;
         let Some(claim) = Claim::of(parts) else {
             return Verdict::Foreign;
         };
+        let now = wrong_clock.unwrap_or_else(SystemTime::now);
         let is_express = claim.service() == Some("s3express");
         if is_express || bucket.is_some_and(is_directory) {
             let by_host = parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
-            let visit = Visit { op, bucket, by_host: by_host.is_some_and(|host| self.hosts.bucket(host).is_some()) };
+            let by_host = by_host.is_some_and(|host| self.hosts.bucket(host).is_some());
+            let visit = Visit { op, bucket, by_host, now };
             return express::judge(&self.sessions, &self.keys, &claim, &visit, parts);
         }
-        if !claim.asymmetric {
+        if !claim.asymmetric && wrong_clock.is_none() {
             return Verdict::Foreign;
         }
         if claim.access_key != *access_key {
@@ -212,7 +234,7 @@ impl Service {
         }
         let for_region = parts.headers.get("x-amz-region-set").and_then(|set| set.to_str().ok());
         let here = for_region.is_some_and(|set| set.split(',').any(|one| one == "*" || one == *region));
-        if here && claim.holds(parts, secret_key, region, "s3") {
+        if (here || !claim.asymmetric) && claim.holds(parts, secret_key, region, "s3", now) {
             Verdict::Admitted
         } else {
             Verdict::refused(403, "SignatureDoesNotMatch", "The signature does not match.")
@@ -312,18 +334,18 @@ fn stamp(headers: &mut HeaderMap, sequence: u64) {
 fn canned(
     status: u16,
     code: &str,
-    fault: BodyFault,
+    changes: &Changes,
     control: Arc<Control>,
     guard: RequestGuard,
 ) -> Response<AnswerBody> {
-    canned_with(status, code, "Injected by a fault rule.", fault, control, guard)
+    canned_with(status, code, "Injected by a fault rule.", changes, control, guard)
 }
 
 fn canned_with(
     status: u16,
     code: &str,
     message: &str,
-    fault: BodyFault,
+    changes: &Changes,
     control: Arc<Control>,
     guard: RequestGuard,
 ) -> Response<AnswerBody> {
@@ -333,11 +355,12 @@ fn canned_with(
          <RequestId>REQUEST{sequence:012}</RequestId><HostId>HOST{sequence:012}</HostId></Error>"
     );
     guard.answered(status);
-    let body = AnswerBody::new(Body::from(Bytes::from(xml)), fault, control, guard);
+    let body = AnswerBody::new(Body::from(Bytes::from(xml)), BodyFault::None, control, guard);
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(status).expect("a fault rule names a valid status");
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
     stamp(response.headers_mut(), sequence);
+    changes.apply(response.headers_mut());
     response
 }
 

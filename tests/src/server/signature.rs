@@ -3,11 +3,10 @@
 //! Written from the rules of the signature and not by the library that clients sign with: of that only the derivation of keys is used. A
 //! signature must cover the host and every `x-amz-` header, as S3 demands.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use aws_sigv4::sign::{v4, v4a};
-use aws_smithy_types::DateTime;
-use aws_smithy_types::date_time::Format;
+
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use p256::ecdsa::signature::Verifier as _;
@@ -16,8 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::backend::store::hex;
 
-/// How far a request's time may be from ours.
-const SKEW: Duration = Duration::from_secs(15 * 60);
+use super::clock::{is_near, time_of};
 
 /// An Authorization header, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,21 +54,20 @@ impl Claim {
         self.scope.iter().rev().nth(1).map(String::as_str)
     }
 
-    /// Whether the request is signed with this secret, for this service, now; for this region too unless it is SigV4a.
-    pub(crate) fn holds(&self, parts: &Parts, secret_key: &str, region: &str, service: &str) -> bool {
-        self.check(parts, secret_key, region, service).is_some()
+    /// Whether the request is signed with this secret, for this service, at about this time; for this region too unless it is SigV4a.
+    pub(crate) fn holds(&self, parts: &Parts, secret_key: &str, region: &str, service: &str, now: SystemTime) -> bool {
+        self.check(parts, secret_key, region, service, now).is_some()
     }
 
-    fn check(&self, parts: &Parts, secret_key: &str, region: &str, service: &str) -> Option<()> {
+    fn check(&self, parts: &Parts, secret_key: &str, region: &str, service: &str, now: SystemTime) -> Option<()> {
         let stamp = header(parts, "x-amz-date")?;
         let date = stamp.get(..8)?;
         let expected: Vec<&str> = match self.asymmetric {
             true => vec![date, service, "aws4_request"],
             false => vec![date, region, service, "aws4_request"],
         };
-        let (time, now) = (time_of(&stamp)?, SystemTime::now());
-        let is_near = (now - SKEW..now + SKEW).contains(&time);
-        if self.scope != expected || !is_near || !self.covers_enough(parts) {
+        let time = time_of(&stamp)?;
+        if self.scope != expected || !is_near(time, now) || !self.covers_enough(parts) {
             return None;
         }
         let algorithm = if self.asymmetric { "AWS4-ECDSA-P256-SHA256" } else { "AWS4-HMAC-SHA256" };
@@ -123,14 +120,6 @@ fn header(parts: &Parts, name: &str) -> Option<String> {
         .map(|value| Some(value.to_str().ok()?.split_ascii_whitespace().collect::<Vec<_>>().join(" ")))
         .collect();
     values.filter(|values| !values.is_empty()).map(|values| values.join(","))
-}
-
-/// The time in an `x-amz-date`, such as `20260102T030405Z`.
-fn time_of(stamp: &str) -> Option<SystemTime> {
-    let piece = |from: usize, to: usize| stamp.get(from..to);
-    let date = format!("{}-{}-{}", piece(0, 4)?, piece(4, 6)?, piece(6, 8)?);
-    let text = format!("{date}T{}:{}:{}Z", piece(9, 11)?, piece(11, 13)?, piece(13, 15)?);
-    DateTime::from_str(&text, Format::DateTime).ok()?.try_into().ok()
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+use xfer_core::checksum::{Checksum, Hasher};
 
 use crate::stores::ChecksumStyle;
 
@@ -74,10 +75,14 @@ impl Meter {
 pub(crate) struct JobProgress {
     /// The most bytes of the job that any attempt has moved.
     high_water: AtomicU64,
-    /// How often its request was sent, unanswered tries on dead connections included.
+    /// How often its request was sent, unanswered tries on dead connections included, and how often an answer said that it was not
+    /// carried out.
     sends: AtomicU32,
+    refusals: AtomicU32,
     /// How the next attempt sends its checksum, at the least: the store refused what came before.
     style: Mutex<ChecksumStyle>,
+    /// The checksum that went with it last.
+    pub(crate) sent: Mutex<Option<Checksum>>,
     /// Where a download's next attempt goes on: bytes landed, and the checksum of these.
     pub(crate) resume: Mutex<Option<Resume>>,
 }
@@ -86,7 +91,7 @@ pub(crate) struct JobProgress {
 #[derive(Clone, Debug)]
 pub(crate) struct Resume {
     pub(crate) landed: u64,
-    pub(crate) hasher: Option<xfer_core::checksum::Hasher>,
+    pub(crate) hasher: Option<Hasher>,
 }
 
 impl JobProgress {
@@ -117,9 +122,19 @@ impl JobProgress {
         *self.style.lock()
     }
 
-    /// Whether its request was sent more than once.
-    pub(crate) fn was_repeated(&self) -> bool {
-        self.sends.load(Ordering::Relaxed) > 1
+    /// How often its request was sent.
+    pub(crate) fn sends(&self) -> u32 {
+        self.sends.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the answer to what was sent last rules out that the store carried it out.
+    pub(crate) fn mark_refused(&self) {
+        self.refusals.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether the store may have carried it out although nobody knows.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        self.sends() > self.refusals.load(Ordering::Relaxed)
     }
 
     /// Bytes that earlier attempts have landed.

@@ -173,7 +173,15 @@ fn withdrawing_ends_what_waits_and_a_cut_transfer_tries_nothing_but_its_cleaning
     transfer.add_job(clean_up, Job::AbortUpload { upload_id: "u".into() });
     duty(&ledger, &transfer, clean_up, 0).fulfil(Err(lost()), &Outbox::default());
     assert_eq!(judge(&transfer, clean_up, later).0, Settled::RetryAfter(Duration::from_secs(60)));
-    assert!(transfer.ready(clean_up) && !transfer.ready(clean_up));
+    assert!(!transfer.ready(clean_up), "the timer of an earlier pause");
+
+    let again = JobId(5);
+    transfer.add_job(again, Job::AbortUpload { upload_id: "u".into() });
+    duty(&ledger, &transfer, again, 0).fulfil(Err(lost()), &Outbox::default());
+    let soon = Duration::from_millis(1);
+    assert_eq!(judge(&transfer, again, Some(soon)).0, Settled::RetryAfter(soon));
+    std::thread::sleep(soon);
+    assert!(transfer.ready(again) && !transfer.ready(again));
 }
 
 #[test]

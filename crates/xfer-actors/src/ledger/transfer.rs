@@ -254,10 +254,10 @@ impl Transfer {
         Settled::Over
     }
 
-    /// Puts a waiting job back into the queue's reach.
+    /// Puts a waiting job back into the queue's reach, when its time has come: a timer may be of an earlier pause.
     pub(crate) fn ready(&self, id: JobId) -> bool {
         match self.jobs.lock().get_mut(id) {
-            Some(record) if matches!(record.state, JobState::Waiting { .. }) => {
+            Some(record) if matches!(record.state, JobState::Waiting { due } if due <= Instant::now()) => {
                 record.state = JobState::Queued;
                 true
             }

@@ -185,6 +185,24 @@ fn actors_that_fail_too_often_end_all_transfers_and_the_system() {
 }
 
 #[test]
+fn a_system_that_waits_to_repair_itself_can_be_closed() {
+    let hour = Duration::from_secs(3_600);
+    let restart =
+        RestartPolicy { backoff_base: hour, backoff_cap: hour, window: 10 * hour, ..RestartPolicy::default() };
+    let settings = Settings { restart, ..Settings::default() };
+    let system = XferSystem::start(settings, TransportConfig::default()).unwrap();
+    let (_transfer, told, _open) = waiting(&system);
+    let dead = system.coordinator().unwrap();
+    let end = at_the_end(&system, || actix::Arbiter::current().stop().then_some(()).unwrap());
+    assert_eq!(end.recv_timeout(PATIENCE).unwrap(), ErrorKind::SourceRead);
+    eventually("the actors' thread ends", || !dead.connected());
+    let begun = Instant::now();
+    assert!(system.close(PATIENCE));
+    assert_eq!(kind(&told), ErrorKind::ShutDown);
+    assert!(begun.elapsed() < FAREWELL / 2, "{:?}", begun.elapsed());
+}
+
+#[test]
 fn transfers_that_come_while_the_system_closes_are_refused_or_told_an_end() {
     for _ in 0..20 {
         let system = start();

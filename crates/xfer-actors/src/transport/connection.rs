@@ -9,6 +9,8 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use super::body::{BodyDecoder, Step};
 use super::buffer::OwnedChunk;
 use super::error::TransportError;
@@ -216,6 +218,14 @@ impl Connection {
             body.extend_from_slice(piece);
         }
         Ok(body)
+    }
+
+    /// [`Self::read_body`] with a deadline for all of it: a body that trickles in is never idle for long.
+    ///
+    /// # Errors
+    /// [`TransportError::BodyTimeout`]; else as [`Self::read_body`].
+    pub async fn read_body_within(&mut self, limit: usize, within: Duration) -> Result<Vec<u8>, TransportError> {
+        timeout(within, self.read_body(limit)).await.unwrap_or(Err(TransportError::BodyTimeout { after: within }))
     }
 
     /// Gives the connection back if it can serve again, else closes it.

@@ -4,7 +4,8 @@
 //! that failed or was slow is tried last for a while. If asking again fails, the old answer serves on: a resolver that stutters
 //! must not stop transfers to servers that are well.
 //!
-//! Invariants: at most one query for a name is under way at a time; no lock is held while waiting for it.
+//! Invariants: at most one query for a name is under way at a time, and who waited for one that failed does not ask again; no lock is
+//! held while waiting for it.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -19,6 +20,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 
 use super::error::TransportError;
+use crate::turn::Turn;
 
 /// How long an address that failed is tried after the others.
 const AVOID_FOR: Duration = Duration::from_secs(30);
@@ -57,8 +59,7 @@ struct Entry {
     answer: Mutex<Option<Answer>>,
     avoid: Mutex<HashMap<IpAddr, Instant>>,
     turn: AtomicUsize,
-    /// Held while asking.
-    asking: tokio::sync::Mutex<()>,
+    asking: Turn<TransportError>,
 }
 
 impl Entry {
@@ -124,13 +125,12 @@ impl Resolver {
     }
 
     async fn ask(&self, host: &str, entry: &Entry) -> Result<Vec<IpAddr>, TransportError> {
-        let _asking = entry.asking.lock().await;
-        // Somebody may have asked while we waited to.
-        let stale = match entry.known() {
-            Some((addresses, true)) => return Ok(addresses),
-            Some((addresses, false)) => Some(addresses),
-            None => None,
-        };
+        let fresh = || entry.known().and_then(|(addresses, fresh)| fresh.then_some(addresses));
+        entry.asking.take(fresh, self.ask_now(host, entry)).await
+    }
+
+    async fn ask_now(&self, host: &str, entry: &Entry) -> Result<Vec<IpAddr>, TransportError> {
+        let stale = entry.known().map(|(addresses, _)| addresses);
         let reason = match timeout(self.timeout, self.source.resolve(host)).await {
             Ok(Ok(addresses)) if !addresses.is_empty() => {
                 let fresh_until = Instant::now() + self.ttl;

@@ -136,6 +136,12 @@ pub enum TransportError {
         /// [`super::TransportConfig::idle_timeout`].
         after: Duration,
     },
+    /// A body that was to be read whole kept coming for too long.
+    #[error("the body did not end within {after:?}")]
+    BodyTimeout {
+        /// The time allowed.
+        after: Duration,
+    },
     /// The server closed the connection before the exchange was over.
     #[error("the connection was closed before the exchange was over")]
     Closed(Progress),

@@ -36,9 +36,13 @@ pub(crate) enum Patience {
     Until { at: Instant, after: Duration },
 }
 
+/// What a patience that no clock can count comes to: a year.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 impl Patience {
     pub(crate) fn until(after: Duration) -> Self {
-        Self::Until { at: Instant::now() + after, after }
+        let now = Instant::now();
+        Self::Until { at: now.checked_add(after).unwrap_or(now + LONGEST), after }
     }
 }
 

@@ -2,22 +2,25 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::SystemTime;
+use std::time::{Duration, Instant};
 
-use xfer_core::args::{CallKind, ExtraArgs};
+use xfer_core::args::{ArgValue, CallKind, ExtraArgs};
 use xfer_core::error::{Error, ErrorKind};
 use xfer_core::job::Reply;
 use xfer_serializer::decode::{self, Answer, ChecksumSent, Headers};
-use xfer_serializer::{Identity, Operation, Payload, Stamp, Template};
+use xfer_serializer::{Identity, Operation, Payload, SessionScope, Stamp, Template};
 
 use super::Bench;
 use super::failure::of_transport;
 use crate::ledger::cancelled;
-use crate::stores::ChecksumStyle;
+use crate::stores::{ChecksumStyle, time_at};
 use crate::transport::{Connection, HeaderList, Origin, ResponseHead, Scheme, TransportError};
 
 /// Longest XML answer that is read whole, in bytes. A list of 1,000 parts, the longest that is asked for, has about 300 KB.
 const MAX_ANSWER: usize = 1 << 20;
+/// How long such an answer may come in. S3 takes minutes for some completions, and sends blanks meanwhile; a store that sends them for
+/// half an hour has lost its way.
+const LONGEST_ANSWER: Duration = Duration::from_secs(30 * 60);
 
 /// Header lookup as the decoder wants it.
 struct Seen<'a>(&'a HeaderList);
@@ -26,6 +29,14 @@ impl Headers for Seen<'_> {
     fn header(&self, name: &str) -> Option<&str> {
         self.0.get(name)
     }
+}
+
+/// Whether a request may go out on a kept connection. One that was swallowed by a stale connection is sent again on a new one: the other
+/// kept ones may be as dead, and so it is sent twice at the most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    Allowed,
+    Refused,
 }
 
 /// A request that is ready to be sent.
@@ -39,6 +50,8 @@ pub(super) struct Begun {
 struct Asked {
     operation: Operation,
     identity: Option<Identity>,
+    /// By how many seconds the time that it was signed with was ahead of this machine's.
+    clock_offset: i64,
     checksum: ChecksumSent,
     if_match: Option<Arc<str>>,
 }
@@ -61,11 +74,10 @@ impl Begun {
 /// The template for an operation of this call, and where it goes.
 pub(super) async fn prepare(bench: &Bench<'_>, operation: Operation) -> Result<(Arc<Template>, Origin), Error> {
     let call = bench.call;
-    let unconditional;
-    let args = if operation == Operation::HeadObject && call.kind() == CallKind::Upload {
-        // An upload's conditions are of the object before it, and it looks at the one behind it.
-        unconditional = without_conditions(call.args());
-        &unconditional
+    let look;
+    let args = if is_look(bench, operation) {
+        look = args_of_look(call.args());
+        &look
     } else {
         call.args()
     };
@@ -76,23 +88,36 @@ pub(super) async fn prepare(bench: &Bench<'_>, operation: Operation) -> Result<(
     Ok((template, origin))
 }
 
-fn without_conditions(args: &ExtraArgs) -> ExtraArgs {
-    let mut rest = args.clone();
+/// Whether this is an upload's look at what lies under its key.
+fn is_look(bench: &Bench<'_>, operation: Operation) -> bool {
+    operation == Operation::HeadObject && bench.call.kind() == CallKind::Upload
+}
+
+/// An upload's conditions are of the object before it, and it looks at the one behind it; which is known by its checksum, whether the
+/// client asks for those of downloads or not.
+fn args_of_look(args: &ExtraArgs) -> ExtraArgs {
+    let mut own = args.clone();
     for condition in ["IfMatch", "IfNoneMatch"] {
-        rest.remove(condition);
+        own.remove(condition);
     }
-    rest
+    own.set("ChecksumMode", ArgValue::Text("ENABLED".to_owned()));
+    own
 }
 
 /// Makes a request of `stamp` and checks a connection out for it.
-pub(super) async fn begin(bench: &Bench<'_>, operation: Operation, stamp: &Stamp<'_>) -> Result<Begun, Error> {
+pub(super) async fn begin(
+    bench: &Bench<'_>,
+    operation: Operation,
+    stamp: &Stamp<'_>,
+    kept: Kept,
+) -> Result<Begun, Error> {
     let (template, origin) = prepare(bench, operation).await?;
     let identity = if template.needs_session() {
-        Some(session(bench).await?)
+        Some(session(bench, &origin).await?)
     } else {
-        bench.call.serializer().credentials().await?
+        bench.call.serializer().credentials(time_at(bench.lane.stores.clock_offset(&origin))).await?
     };
-    begin_as(bench, &template, &origin, identity, stamp).await
+    begin_as(bench, &template, &origin, identity, stamp, kept).await
 }
 
 async fn begin_as(
@@ -101,48 +126,60 @@ async fn begin_as(
     origin: &Origin,
     identity: Option<Identity>,
     stamp: &Stamp<'_>,
+    kept: Kept,
 ) -> Result<Begun, Error> {
-    let connection = bench.lane.pool.checkout(origin).await.map_err(of_transport)?;
+    let pool = &bench.lane.pool;
+    let connection = match kept {
+        Kept::Allowed => pool.checkout(origin).await,
+        Kept::Refused => pool.connect(origin).await,
+    };
+    let connection = connection.map_err(of_transport)?;
     // Signed last: waiting for a connection must not make the signature old.
-    let request = template.stamp(stamp, identity.as_ref(), SystemTime::now())?;
+    let clock_offset = bench.lane.stores.clock_offset(origin);
+    let request = template.stamp(stamp, identity.as_ref(), time_at(clock_offset))?;
     let mut head = Vec::with_capacity(1024);
     let host = std::iter::once(("host", request.host.as_str()));
     let headers = host.chain(request.headers.iter().map(|(name, value)| (name.as_ref(), value.as_str())));
     connection.encode_head(&mut head, request.method, &request.target, headers).map_err(of_transport)?;
     bench.call.requests.fetch_add(1, Ordering::Relaxed);
+    bench.call.begun.get_or_init(Instant::now);
     let checksum = match (stamp.payload, stamp.checksum) {
         (Payload::UnsignedTrailer { .. }, _) => ChecksumSent::Trailer,
         (_, Some(_)) => ChecksumSent::Header,
         (_, None) if stamp.multipart_checksum.is_some() => ChecksumSent::Header,
         (_, None) => ChecksumSent::None,
     };
-    let asked = Asked { operation: template.operation(), identity, checksum, if_match: stamp.if_match.map(Arc::from) };
+    let if_match = stamp.if_match.map(Arc::from);
+    let asked = Asked { operation: template.operation(), identity, clock_offset, checksum, if_match };
     Ok(Begun { connection, head, asked })
 }
 
 /// The session of an S3 Express bucket: the one that is kept, or a new one, fetched by one request for all that need it.
-async fn session(bench: &Bench<'_>) -> Result<Identity, Error> {
-    let (serializer, bucket, args) = (bench.call.serializer(), bench.call.bucket(), bench.call.args());
-    if let Some(identity) = serializer.session(bucket, args) {
+async fn session(bench: &Bench<'_>, origin: &Origin) -> Result<Identity, Error> {
+    let serializer = bench.call.serializer();
+    let scope = SessionScope::of(bench.call.bucket(), bench.call.args());
+    let known = || serializer.session(&scope, time_at(bench.lane.stores.clock_offset(origin)));
+    if let Some(identity) = known() {
         return Ok(identity);
     }
-    let turn = bench.lane.stores.session_turn(bucket);
-    let _mine = turn.lock().await;
-    if let Some(identity) = serializer.session(bucket, args) {
-        return Ok(identity);
-    }
+    bench.lane.stores.session_turn(&scope).take(known, fetch_session(bench, &scope)).await
+}
+
+async fn fetch_session(bench: &Bench<'_>, scope: &SessionScope) -> Result<Identity, Error> {
+    let serializer = bench.call.serializer();
     let (template, origin) = prepare(bench, Operation::CreateSession).await?;
-    let stamp = Stamp::default();
+    let now = || time_at(bench.lane.stores.clock_offset(&origin));
+    let mut kept = Kept::Allowed;
     loop {
-        let identity = serializer.credentials().await?;
-        let begun = begin_as(bench, &template, &origin, identity, &stamp).await?;
+        let identity = serializer.credentials(now()).await?;
+        let begun = begin_as(bench, &template, &origin, identity, &Stamp::default(), kept).await?;
         match send_whole(begun, &[]).await {
             Ok(answered) => {
                 let (finished, body) = answered.read_all(bench).await?;
                 let session = finished.decode(&body, decode::create_session)?;
-                return Ok(serializer.keep_session(bucket, args, session));
+                return Ok(serializer.keep_session(scope, session, now()));
             }
-            Err(error) if error.is_stale_connection() => {}
+            Err(error) if error.is_stale_connection() => kept = Kept::Refused,
             Err(error) => return Err(of_transport(error)),
         }
     }
@@ -165,14 +202,17 @@ pub(super) async fn ask(
     stamp: &Stamp<'_>,
     body: &[u8],
 ) -> Result<Answered, Error> {
-    let commits = matches!(operation, Operation::CompleteMultipartUpload | Operation::DeleteObject);
+    // What an upload looks at may be its own object, and then it is too late to cancel.
+    let commits =
+        matches!(operation, Operation::CompleteMultipartUpload | Operation::DeleteObject) || is_look(bench, operation);
     // Cleaning up begins when the transfer is cut.
     let mut cuttable = operation != Operation::AbortMultipartUpload;
+    let mut kept = Kept::Allowed;
     loop {
         let begun = tokio::select! {
             biased;
             () = bench.call.cut.made(), if cuttable => return Err(cancelled()),
-            begun = begin(bench, operation, stamp) => begun?,
+            begun = begin(bench, operation, stamp, kept) => begun?,
         };
         if commits && !bench.call.phase.try_commit() {
             return Err(cancelled());
@@ -181,7 +221,7 @@ pub(super) async fn ask(
         bench.progress.mark_sent();
         match send_whole(begun, body).await {
             Ok(answered) => return Ok(answered),
-            Err(error) if error.is_stale_connection() => {}
+            Err(error) if error.is_stale_connection() => kept = Kept::Refused,
             Err(error) => return Err(of_transport(error)),
         }
     }
@@ -207,9 +247,8 @@ impl Answered {
     /// The refusal that this answer is; what it teaches is learnt.
     pub(super) async fn refusal(mut self, bench: &Bench<'_>) -> Error {
         // If the explanation breaks off, the status alone says enough.
-        let body = self.connection.read_body(MAX_ANSWER).await.unwrap_or_default();
-        let error = self.decode(&body, decode::error);
-        self.learn(bench, &error);
+        let body = self.connection.read_body_within(MAX_ANSWER, LONGEST_ANSWER).await.unwrap_or_default();
+        let error = self.learn(bench, self.decode(&body, decode::error));
         self.connection.release();
         error
     }
@@ -223,13 +262,21 @@ impl Answered {
             return Err(self.refusal(bench).await);
         }
         let Answered { mut connection, head, asked } = self;
-        let body = connection.read_body(MAX_ANSWER).await.map_err(of_transport)?;
+        let body = connection.read_body_within(MAX_ANSWER, LONGEST_ANSWER).await.map_err(of_transport)?;
         connection.release();
         Ok((Finished { head, asked }, body))
     }
 
-    /// Changes for the next attempt what a refusal teaches.
-    fn learn(&self, bench: &Bench<'_>, error: &Error) {
+    /// Changes for the next attempt what a refusal teaches, and says what it was when that shows only here.
+    fn learn(&self, bench: &Bench<'_>, error: Error) -> Error {
+        let origin = self.connection.origin();
+        if let (Some(refusal), Some(there)) =
+            (error.service(), self.decode(&[], |answer| decode::server_time(answer.headers)))
+            && self.asked.identity.is_some()
+            && bench.lane.stores.learn_clock(origin, refusal, self.asked.clock_offset, there)
+        {
+            return error.as_kind(ErrorKind::ClockSkew);
+        }
         let serializer = bench.call.serializer();
         let bucket = bench.call.bucket();
         match error.kind() {
@@ -252,6 +299,7 @@ impl Answered {
             }
             _ => {}
         }
+        error
     }
 }
 

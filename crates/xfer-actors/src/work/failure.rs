@@ -14,7 +14,9 @@ pub(crate) fn of_transport(error: TransportError) -> Error {
         T::Connect { .. } | T::ConnectTimeout { .. } | T::Proxy { .. } => ErrorKind::Connect,
         T::Tls { failure: TlsFailure::Record, .. } => ErrorKind::ConnectionLost,
         T::Tls { .. } => ErrorKind::Tls,
-        T::TlsTimeout { .. } | T::FirstByteTimeout { .. } | T::IdleTimeout { .. } => ErrorKind::RequestTimeout,
+        T::TlsTimeout { .. } | T::FirstByteTimeout { .. } | T::IdleTimeout { .. } | T::BodyTimeout { .. } => {
+            ErrorKind::RequestTimeout
+        }
         T::Closed(_) | T::Reset(_) | T::Io { .. } => ErrorKind::ConnectionLost,
         T::Protocol(_) | T::BodyTooLarge { .. } => ErrorKind::Protocol,
         T::Misuse(_) => ErrorKind::Internal,

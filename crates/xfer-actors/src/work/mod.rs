@@ -10,8 +10,8 @@ mod upload;
 
 use std::sync::Arc;
 
-use xfer_core::error::Error;
-use xfer_core::job::{Job, Reply};
+use xfer_core::error::{Error, ErrorKind};
+use xfer_core::job::{Job, Note, Reply};
 
 use crate::call::{Call, JobProgress};
 use crate::lane::LaneContext;
@@ -30,22 +30,39 @@ pub(crate) async fn run(
     call: &Arc<Call>,
     job: &Job,
     progress: &JobProgress,
-    duty: Option<&mut Duty>,
+    mut duty: Option<&mut Duty>,
 ) -> Result<Reply, Error> {
     let bench = Bench { lane, call, progress };
+    let sent_before = progress.sends();
     let result = if job.is_cuttable() {
         tokio::select! {
             biased;
             () = call.cut.made() => Err(cancelled()),
-            result = perform(&bench, job, duty) => result,
+            result = perform(&bench, job, duty.as_deref_mut()) => result,
         }
     } else {
-        perform(&bench, job, duty).await
+        perform(&bench, job, duty.as_deref_mut()).await
     };
+    if let Err(error) = &result
+        && job.stores_object()
+    {
+        if progress.sends() > sent_before && rules_out(error) {
+            progress.mark_refused();
+        }
+        if let (Some(duty), true) = (duty, progress.is_unanswered()) {
+            duty.note(Note::Unanswered { sent: progress.sent.lock().clone() }, false);
+        }
+    }
     if result.is_err() && job.is_commit() {
         call.phase.reopen();
     }
     result.map_err(|error| call.locate(error, job.name(), job.part()))
+}
+
+/// Whether an error is an answer of the store by which it has not carried out what it was asked for. A store that fails may have.
+fn rules_out(error: &Error) -> bool {
+    let failed = error.kind() == ErrorKind::ServiceUnavailable || error.kind() == ErrorKind::Protocol;
+    error.service().is_some_and(|answer| !failed || answer.status == 409)
 }
 
 async fn perform(bench: &Bench<'_>, job: &Job, duty: Option<&mut Duty>) -> Result<Reply, Error> {
@@ -62,6 +79,7 @@ async fn perform(bench: &Bench<'_>, job: &Job, duty: Option<&mut Duty>) -> Resul
             upload::complete(bench, upload_id, parts, *size, checksum.as_ref()).await
         }
         Job::AbortUpload { upload_id } => upload::abort(bench, upload_id).await,
+        Job::LookForObject { with_md5 } => upload::look(bench, *with_md5).await,
         Job::Discover { part_size, commit } => {
             let (reply, certain) = download::discover(bench, *part_size, duty).await?;
             if *commit && certain { download::commit_whole(bench, reply) } else { Ok(reply) }

@@ -1,18 +1,21 @@
 //! The requests of an upload: bytes go from the file through one buffer into the socket, and are checksummed on the way.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use xfer_core::checksum::{Algorithm, Checksum, ChecksumKind, Hasher};
+use xfer_core::claim::{EtagOfBytes, may_be_md5};
 use xfer_core::disk::Gate;
 use xfer_core::error::{Error, ErrorKind};
 use xfer_core::id::PartNumber;
-use xfer_core::job::{Reply, StoredObject, UploadedPart};
+use xfer_core::job::{Reply, SeenObject, StoredObject, UploadedPart};
 use xfer_core::range::ByteRange;
-use xfer_core::upload::{UploadChecksum, multipart_etag};
+use xfer_core::upload::UploadChecksum;
 use xfer_serializer::{Operation, Payload, Stamp, chunked, complete_multipart_upload_body, decode};
 
-use super::Bench;
-use super::exchange::{Answered, ask, begin, prepare};
+use super::exchange::{Answered, Kept, ask, begin, prepare};
 use super::failure::of_transport;
+use super::{Bench, rules_out};
 use crate::ledger::{Duty, cancelled};
 use crate::source::{FileSource, Source};
 use crate::stores::ChecksumStyle;
@@ -87,16 +90,30 @@ pub(super) async fn read_part(
 }
 
 /// CreateMultipartUpload. A request whose answer is lost may have opened an upload that nobody knows the id of, and it is sent again all
-/// the same, as every client does: the alternative is to fail. What such an upload holds is nothing, and a lifecycle rule removes it.
+/// the same, as every client does: the alternative is to fail. Such an upload has no parts. It is not looked for: what the store lists of
+/// uploads does not tell it from one that somebody else has begun under the same key at the same time, and that must not be aborted.
 pub(super) async fn create(bench: &Bench<'_>) -> Result<Reply, Error> {
+    let sent_before = bench.progress.sends();
+    let result = try_create(bench).await;
+    let known = match &result {
+        Ok(_) => true,
+        Err(error) => rules_out(error),
+    };
+    if bench.progress.sends() - sent_before > u32::from(known) {
+        let (bucket, key) = (bench.call.bucket(), bench.call.key());
+        tracing::warn!(%bucket, %key, "a CreateMultipartUpload got no answer: it may have opened an upload that only a lifecycle rule removes");
+    }
+    result
+}
+
+async fn try_create(bench: &Bench<'_>) -> Result<Reply, Error> {
     let stamp = Stamp { multipart_checksum: multipart_checksum(bench), ..Stamp::key(bench.call.key()) };
     let answered = ask(bench, Operation::CreateMultipartUpload, &stamp, &[]).await?;
     let (finished, body) = answered.read_all(bench).await?;
     Ok(Reply::UploadCreated { upload_id: finished.decode(&body, decode::create_multipart_upload)? })
 }
 
-/// CompleteMultipartUpload. An upload that is gone may have been completed by an earlier attempt whose answer was lost: then the
-/// object is there, and is ours if it has our size and our ETag.
+/// CompleteMultipartUpload.
 pub(super) async fn complete(
     bench: &Bench<'_>,
     upload_id: &str,
@@ -117,45 +134,43 @@ pub(super) async fn complete(
         object_size: Some(size),
         ..Stamp::key(bench.call.key())
     };
+    *bench.progress.sent.lock() = checksum.cloned();
     let answered = ask(bench, Operation::CompleteMultipartUpload, &stamp, &body).await?;
-    let outcome = match answered.read_all(bench).await {
-        Ok((finished, body)) => finished.decode(&body, decode::complete_multipart_upload),
-        Err(error) => Err(error),
-    };
-    match outcome {
-        Ok(object) => Ok(Reply::UploadCompleted(StoredObject { sent: checksum.cloned(), ..object })),
-        Err(error) if error.kind() == ErrorKind::NoSuchUpload && bench.progress.was_repeated() => {
-            match stored_before(bench, parts, size, checksum).await {
-                Some(object) => Ok(Reply::UploadCompleted(object)),
-                None => Err(error),
-            }
-        }
-        Err(error) => Err(error),
-    }
+    let (finished, body) = answered.read_all(bench).await?;
+    let object = finished.decode(&body, decode::complete_multipart_upload)?;
+    Ok(Reply::UploadCompleted(StoredObject { sent: checksum.cloned(), ..object }))
 }
 
-/// The object, if it is the one that this upload makes: of the same size, and with the full-object checksum that was sent or the ETag
-/// that its parts give (stores that encrypt, and some others, have ETags of another kind). An object that only looks alike may be an
-/// older one, and to call that a success would lose the new one.
-async fn stored_before(
-    bench: &Bench<'_>,
-    parts: &[UploadedPart],
-    size: u64,
-    checksum: Option<&Checksum>,
-) -> Option<StoredObject> {
-    let stamp = Stamp::key(bench.call.key());
-    let answered = ask(bench, Operation::HeadObject, &stamp, &[]).await.ok()?;
-    let (finished, _body) = answered.read_all(bench).await.ok()?;
-    let found = finished.decode(&[], |answer| decode::get_object(answer, None)).ok()?;
-    let by_checksum = checksum.filter(|ours| found.checksums.contains(ours));
-    let etag = found.etag.as_deref()?;
-    let is_ours = found.size == size && (by_checksum.is_some() || multipart_etag(parts).as_deref() == Some(etag));
-    is_ours.then(|| StoredObject {
-        etag: Some(etag.to_owned()),
-        version_id: found.version_id.clone(),
-        sent: by_checksum.cloned(),
-        ..StoredObject::default()
-    })
+/// HeadObject, for an upload that may have been carried out before it was refused.
+pub(super) async fn look(bench: &Bench<'_>, with_md5: bool) -> Result<Reply, Error> {
+    let answered = ask(bench, Operation::HeadObject, &Stamp::key(bench.call.key()), &[]).await?;
+    let begun = bench.call.begun.get().map_or(Duration::ZERO, Instant::elapsed);
+    let finished = match answered.read_all(bench).await {
+        Ok((finished, _none)) => finished,
+        Err(error) if error.kind() == ErrorKind::NoSuchKey => return Ok(Reply::ObjectSeen(None)),
+        Err(error) => return Err(error),
+    };
+    let facts = finished.decode(&[], |answer| decode::get_object(answer, None))?;
+    let age = finished.decode(&[], |answer| decode::object_age(answer.headers));
+    let tells = with_md5 && facts.checksums.is_empty() && facts.etag.as_deref().is_some_and(may_be_md5);
+    let source_etag = match bench.call.source()? {
+        source if tells && Source::length(source).is_none_or(|length| length == facts.size) => {
+            let body = Body::new(bench, ByteRange::new(0, facts.size), PartNumber::FIRST)?;
+            let mut etag = EtagOfBytes::default();
+            body.pass(bench, |bytes| etag.update(bytes)).await?;
+            Some(etag.finish())
+        }
+        _ => None,
+    };
+    Ok(Reply::ObjectSeen(Some(SeenObject {
+        size: facts.size,
+        etag: facts.etag,
+        version_id: facts.version_id,
+        checksums: facts.checksums,
+        age,
+        begun,
+        source_etag,
+    })))
 }
 
 /// AbortMultipartUpload.
@@ -205,8 +220,12 @@ async fn stream(
         Checksummed::Plain => (Payload::Unsigned { content_length: length }, None),
     };
     let stamp = Stamp { payload, checksum: header, ..stamp };
+    if commits {
+        *bench.progress.sent.lock() = header.cloned();
+    }
+    let mut kept = Kept::Allowed;
     loop {
-        let mut begun = begin(bench, operation, &stamp).await?;
+        let mut begun = begin(bench, operation, &stamp, kept).await?;
         let head = std::mem::take(&mut begun.head);
         let mut sender = Sender {
             bench,
@@ -237,7 +256,7 @@ async fn stream(
                 }
                 return Ok((answered, trailer.or_else(|| header.cloned())));
             }
-            Err(error) if error.is_stale_connection() => {}
+            Err(error) if error.is_stale_connection() => kept = Kept::Refused,
             Err(error) => return Err(of_transport(error)),
         }
     }
@@ -322,14 +341,17 @@ impl Sender<'_> {
         }
         let reached = self.sent + piece.len() as u64;
         let last = reached >= self.length;
-        let trailer = match &self.hasher {
-            Some(hasher) if last => chunked::tail(self.length, &hasher.finish()),
-            _ => String::new(),
-        };
+        let checksum = self.hasher.as_ref().filter(|_| last).map(Hasher::finish);
+        let trailer = checksum.as_ref().map(|checksum| chunked::tail(self.length, checksum)).unwrap_or_default();
         if last && self.commits {
             self.bench.call.source().and_then(Source::check_unchanged).map_err(Torn::Source)?;
             if !self.bench.call.phase.try_commit() {
                 return Err(Torn::Source(cancelled()));
+            }
+            // From here on the store may have all of it.
+            self.bench.progress.mark_sent();
+            if checksum.is_some() {
+                *self.bench.progress.sent.lock() = checksum;
             }
         }
         let mut pieces: [&[u8]; 4] = [&[], &[], piece, trailer.as_bytes()];
@@ -378,12 +400,24 @@ impl<'a> Body<'a> {
 
     /// The checksum, by a pass of its own: for stores that want it before the body.
     async fn checksum(&self, bench: &Bench<'_>, algorithm: Algorithm) -> Result<Checksum, Error> {
+        let mut hasher = Hasher::new(algorithm);
+        self.pass(bench, |bytes| hasher.update(bytes)).await?;
+        Ok(hasher.finish())
+    }
+
+    /// Gives all bytes to `take`, in order.
+    async fn pass(&self, bench: &Bench<'_>, mut take: impl FnMut(&[u8])) -> Result<(), Error> {
         let source = match &self.bytes {
-            Held::Memory(bytes) => return Ok(Checksum::of(algorithm, bytes)),
+            Held::Memory(bytes) => {
+                for piece in bytes.chunks(PIECE) {
+                    take(piece);
+                    tokio::task::yield_now().await;
+                }
+                return Ok(());
+            }
             Held::File(source) => source,
         };
         let file = source.open()?;
-        let mut hasher = Hasher::new(algorithm);
         let mut gate = Gate::default();
         let mut buffer = bench.lane.buffer();
         let mut rest = self.range;
@@ -395,12 +429,12 @@ impl<'a> Body<'a> {
             if read == 0 {
                 return Err(source.truncated(rest.start));
             }
-            hasher.update(&buffer[..read]);
+            take(&buffer[..read]);
             rest = rest.after(read as u64);
             // A long part must not keep the other tasks of the lane from their sockets.
             tokio::task::yield_now().await;
         }
         bench.lane.recycle(buffer);
-        Ok(hasher.finish())
+        Ok(())
     }
 }

@@ -34,22 +34,15 @@ fn each_kind_has_its_class() {
     let classes = [
         (
             RetryClass::Transient,
-            &[
-                K::Dns,
-                K::Connect,
-                K::RequestTimeout,
-                K::ConnectionLost,
-                K::Protocol,
-                K::ClockSkew,
-                K::ChecksumMismatch,
-                K::Internal,
-            ][..],
+            &[K::Dns, K::Connect, K::RequestTimeout, K::ConnectionLost, K::Protocol, K::ChecksumMismatch, K::Internal]
+                [..],
         ),
         (RetryClass::Throttling, &[K::Throttled]),
         (RetryClass::Server, &[K::ServiceUnavailable]),
         (RetryClass::RefreshCredentials, &[K::ExpiredCredentials]),
         (RetryClass::FollowRegion, &[K::WrongRegion]),
         (RetryClass::ChangeChecksum, &[K::ChecksumUnsupported]),
+        (RetryClass::CorrectClock, &[K::ClockSkew]),
     ];
     for kind in ErrorKind::ALL {
         let expected =
@@ -89,6 +82,7 @@ fn all_that_is_known_is_shown() {
             "vlR7PnpV2Ce81l0PRw6jlUpck7Jo5ZsQjryTjKlc5aLWGVHPZLj5NeC6qMa0emYBDXOo6QBU0Wo".to_owned(),
         ),
         region: Some("eu-west-1".to_owned()),
+        retry_after: None,
     };
     let error = Error::new(ErrorKind::AccessDenied, "no permission")
         .with_service(answer.clone())

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, ServiceAnswer};
 
 const MOST: f64 = 1.0;
 
@@ -28,7 +28,10 @@ fn each_kind_of_error_is_repeated_as_its_class_says() {
             RetryClass::Never => vec![],
             RetryClass::Transient | RetryClass::Server => ms(&[500, 1_000, 2_000, 4_000, 8_000]),
             RetryClass::Throttling => ms(&[1_000, 2_000, 4_000, 8_000, 16_000]),
-            RetryClass::RefreshCredentials | RetryClass::FollowRegion | RetryClass::ChangeChecksum => ms(&[0, 0]),
+            RetryClass::RefreshCredentials
+            | RetryClass::FollowRegion
+            | RetryClass::ChangeChecksum
+            | RetryClass::CorrectClock => ms(&[0, 0]),
         };
         assert_eq!(pauses(kind), expected, "{kind:?}");
     }
@@ -45,6 +48,12 @@ fn pauses_are_drawn_from_zero_to_the_cap() {
     }
     assert_eq!(delay(40, 1.0), policy.cap);
     assert_eq!(delay(40, f64::NAN), policy.cap);
+    // Whatever a policy says, there is a clock that can tell its end.
+    let endless = RetryPolicy { cap: Duration::MAX, base: Duration::MAX, max_retry_after: Duration::MAX, ..policy };
+    let answer = ServiceAnswer { retry_after: Some(Duration::MAX), ..ServiceAnswer::default() };
+    let error = error(ErrorKind::ServiceUnavailable).with_service(answer);
+    let verdict = RetryState::default().on_failure(&endless, &error, MOST, &mut RetryBucket::default());
+    assert_eq!(verdict, Verdict::RetryAfter(2 * LONGEST));
 }
 
 #[test]
@@ -101,7 +110,9 @@ fn progress_starts_the_count_anew_but_not_forever() {
 fn corrections_are_bounded_each_for_itself_and_cost_no_attempt() {
     let policy = RetryPolicy::default();
     let (mut bucket, mut state) = (RetryBucket::default(), RetryState::default());
-    for kind in [ErrorKind::ExpiredCredentials, ErrorKind::WrongRegion, ErrorKind::ChecksumUnsupported] {
+    for kind in
+        [ErrorKind::ExpiredCredentials, ErrorKind::WrongRegion, ErrorKind::ChecksumUnsupported, ErrorKind::ClockSkew]
+    {
         for _ in 0..2 {
             let verdict = state.on_failure(&policy, &error(kind), MOST, &mut bucket);
             assert_eq!(verdict, Verdict::RetryAfter(Duration::ZERO), "{kind:?}");
@@ -112,4 +123,27 @@ fn corrections_are_bounded_each_for_itself_and_cost_no_attempt() {
     assert_eq!(verdict, Verdict::RetryAfter(policy.throttle_base), "the first attempt that counts");
     let verdict = state.on_failure(&policy, &error(ErrorKind::WrongRegion), MOST, &mut bucket);
     assert_eq!(verdict, Verdict::GiveUp);
+}
+
+/// The pause after the first attempt, of an error with which the store asks for one.
+fn asked(kind: ErrorKind, retry_after: Duration, draw: f64) -> Verdict {
+    let answer = ServiceAnswer { retry_after: Some(retry_after), ..ServiceAnswer::default() };
+    let error = error(kind).with_service(answer);
+    RetryState::default().on_failure(&RetryPolicy::default(), &error, draw, &mut RetryBucket::default())
+}
+
+#[test]
+fn a_store_that_asks_for_a_pause_gets_it_and_no_more_than_the_bound() {
+    let secs = Duration::from_secs;
+    for kind in [ErrorKind::Throttled, ErrorKind::ServiceUnavailable, ErrorKind::RequestTimeout] {
+        assert_eq!(asked(kind, secs(7), 0.0), Verdict::RetryAfter(secs(7)), "{kind:?}");
+        assert_eq!(asked(kind, secs(3600), 0.0), Verdict::RetryAfter(secs(60)), "{kind:?}");
+        assert_eq!(asked(kind, Duration::MAX, 0.0), Verdict::RetryAfter(secs(60)), "{kind:?}");
+    }
+    // Spread over what would have been waited without it.
+    assert_eq!(asked(ErrorKind::Throttled, secs(7), 0.5), Verdict::RetryAfter(Duration::from_millis(7_500)));
+    assert_eq!(asked(ErrorKind::Throttled, Duration::ZERO, 0.5), Verdict::RetryAfter(Duration::from_millis(500)));
+    // It is a word about when, not about whether.
+    assert_eq!(asked(ErrorKind::AccessDenied, secs(7), 0.0), Verdict::GiveUp);
+    assert_eq!(asked(ErrorKind::ExpiredCredentials, secs(7), 0.0), Verdict::RetryAfter(Duration::ZERO));
 }

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::time::Duration;
+
 use super::*;
 use crate::id::JobId;
 
@@ -72,6 +74,13 @@ impl Bench {
     fn fail(&mut self, name: &str, kind: ErrorKind) {
         let (job, _) = self.take(name);
         self.on(Event::Failed { job, error: Error::new(kind, name) });
+    }
+
+    /// A request that stores the object fails for good, after an earlier try of it got no answer.
+    fn refuse_after_silence(&mut self, name: &str, sent: Option<Checksum>, kind: ErrorKind) {
+        let job = self.jobs.iter().find(|(_, job)| job.name() == name).expect("it is under way").0;
+        self.on(Event::Noted { job, note: Note::Unanswered { sent } });
+        self.fail(name, kind);
     }
 
     fn stop(&mut self, kind: ErrorKind) {
@@ -500,4 +509,127 @@ fn the_reply_of_another_job_is_a_failure_not_a_crash() {
     let mut bench = Bench::start(spec(None, false));
     bench.read(1, 5, false);
     assert_eq!(bench.error(), ErrorKind::Internal, "a short read that is not the end");
+}
+
+/// The object as it lies in the store when it is what was sent: zeros.
+fn ours(length: u64) -> SeenObject {
+    SeenObject {
+        size: length,
+        etag: Some("\"e\"".into()),
+        version_id: Some("v".to_owned()),
+        checksums: vec![zeros(length)],
+        age: Some(Duration::from_secs(1)),
+        begun: Duration::from_secs(3),
+        ..SeenObject::default()
+    }
+}
+
+#[test]
+fn a_put_that_is_refused_because_it_was_carried_out_is_a_success() {
+    let refused = || {
+        let mut bench = Bench::start(spec(Some(5), true));
+        bench.refuse_after_silence("PutObject", Some(zeros(5)), ErrorKind::PreconditionFailed);
+        assert_eq!(bench.jobs[0].1, Job::LookForObject { with_md5: true });
+        bench
+    };
+    let mut bench = refused();
+    bench.done("HeadObject", Reply::ObjectSeen(Some(ours(5))));
+    let outcome = bench.outcome();
+    assert_eq!((outcome.bytes, outcome.etag.as_deref(), outcome.version_id.as_deref()), (5, Some("\"e\""), Some("v")));
+    assert_eq!(outcome.verified, Verified::FullObject(Algorithm::Crc32));
+
+    // By its ETag, where the store keeps no checksums.
+    let mut bench = refused();
+    let by_etag = SeenObject { checksums: Vec::new(), source_etag: Some("\"e\"".to_owned()), ..ours(5) };
+    bench.done("HeadObject", Reply::ObjectSeen(Some(by_etag)));
+    assert_eq!(bench.outcome().etag.as_deref(), Some("\"e\""));
+
+    for another in [
+        None,
+        Some(SeenObject { size: 6, ..ours(5) }),
+        Some(SeenObject { checksums: vec![zeros(6)], ..ours(5) }),
+        Some(SeenObject { checksums: Vec::new(), source_etag: Some("\"f\"".to_owned()), ..ours(5) }),
+        Some(SeenObject { age: Some(Duration::from_secs(60)), ..ours(5) }),
+    ] {
+        let mut bench = refused();
+        bench.done("HeadObject", Reply::ObjectSeen(another));
+        assert_eq!(bench.error(), ErrorKind::PreconditionFailed);
+    }
+    let mut bench = refused();
+    bench.fail("HeadObject", ErrorKind::AccessDenied);
+    assert_eq!(bench.error(), ErrorKind::PreconditionFailed, "what cannot be found out is not made up");
+}
+
+#[test]
+fn a_completion_that_is_refused_because_it_was_carried_out_is_a_success() {
+    let complete = "CompleteMultipartUpload";
+    // The upload is gone, as it should be.
+    let mut bench = at_completion(spec(None, true).checksum);
+    bench.refuse_after_silence(complete, Some(zeros(16 * MIB)), ErrorKind::NoSuchUpload);
+    assert_eq!(bench.jobs[0].1, Job::LookForObject { with_md5: false });
+    bench.done("HeadObject", Reply::ObjectSeen(Some(ours(16 * MIB))));
+    assert_eq!(bench.outcome().verified, Verified::FullObject(Algorithm::Crc32));
+
+    // The store had refused the checksum, so that it did not go along: what it tells of the object all the same says whose it is.
+    let mut bench = at_completion(spec(None, true).checksum);
+    bench.refuse_after_silence(complete, None, ErrorKind::NoSuchUpload);
+    bench.done("HeadObject", Reply::ObjectSeen(Some(ours(16 * MIB))));
+    assert_eq!(bench.outcome().verified, Verified::EachPart(Algorithm::Crc32));
+
+    // Of parts whose checksums do not make one of the whole, by the ETag that they give.
+    let mut bench = Bench::start(UploadSpec { checksum: UploadChecksum::None, ..spec(Some(16 * MIB), true) });
+    bench.created();
+    let md5 = "\"d41d8cd98f00b204e9800998ecf8427e\"";
+    let parts = [1, 2].map(|part| {
+        bench.done(&format!("UploadPart {part}"), Reply::PartStored { etag: md5.into(), checksum: None });
+        UploadedPart { number: PartNumber::new(part).unwrap(), etag: md5.into(), checksum: None }
+    });
+    bench.refuse_after_silence(complete, None, ErrorKind::NoSuchUpload);
+    let etag = multipart_etag(&parts).map(Into::into);
+    bench.done("HeadObject", Reply::ObjectSeen(Some(SeenObject { etag, checksums: Vec::new(), ..ours(16 * MIB) })));
+    assert_eq!(bench.outcome().verified, Verified::NotAvailable);
+
+    // A condition was not met: whether the upload is gone is not said, so that it is removed, whatever comes of that.
+    for removal in [Ok(true), Ok(false), Err(ErrorKind::Connect)] {
+        let mut bench = at_completion(composite());
+        bench.refuse_after_silence(complete, None, ErrorKind::PreconditionFailed);
+        bench.done("HeadObject", Reply::ObjectSeen(Some(ours(16 * MIB))));
+        bench.stop(ErrorKind::Cancelled);
+        match removal {
+            Ok(gone) => bench.aborted(gone),
+            Err(kind) => bench.fail("AbortMultipartUpload", kind),
+        }
+        assert_eq!(bench.outcome().bytes, 16 * MIB, "{removal:?}");
+    }
+
+    // Another's object.
+    let mut bench = at_completion(composite());
+    bench.refuse_after_silence(complete, None, ErrorKind::PreconditionFailed);
+    bench.done("HeadObject", Reply::ObjectSeen(Some(SeenObject { checksums: vec![zeros(1)], ..ours(16 * MIB) })));
+    bench.aborted(false);
+    assert_eq!(bench.error(), ErrorKind::PreconditionFailed);
+}
+
+#[test]
+fn nobody_looks_where_there_is_no_doubt() {
+    // Each request was answered: it is another who has stored the object.
+    let mut bench = Bench::start(spec(Some(5), true));
+    bench.fail("PutObject", ErrorKind::PreconditionFailed);
+    assert_eq!(bench.error(), ErrorKind::PreconditionFailed);
+    // It may have been carried out, and nobody says that it was.
+    let mut bench = Bench::start(spec(Some(5), true));
+    bench.refuse_after_silence("PutObject", Some(zeros(5)), ErrorKind::AccessDenied);
+    assert_eq!(bench.error(), ErrorKind::AccessDenied);
+    // It was stopped meanwhile.
+    let mut bench = at_completion(composite());
+    bench.stop(ErrorKind::Cancelled);
+    bench.refuse_after_silence("CompleteMultipartUpload", None, ErrorKind::PreconditionFailed);
+    bench.aborted(true);
+    assert_eq!(bench.error(), ErrorKind::Cancelled);
+    // A note about a job that is not of this kind.
+    let mut bench = Bench::start(spec(Some(40 * MIB), true));
+    let job = bench.jobs[0].0;
+    bench.on(Event::Noted { job, note: Note::Unanswered { sent: None } });
+    bench.fail("CreateMultipartUpload", ErrorKind::PreconditionFailed);
+    assert_eq!(bench.error(), ErrorKind::PreconditionFailed);
 }

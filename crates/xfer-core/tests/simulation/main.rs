@@ -14,8 +14,10 @@ use xfer_core::download::{DownloadMachine, DownloadSpec};
 use xfer_core::error::ErrorKind;
 use xfer_core::job::ObjectFacts;
 use xfer_core::outcome::Verified;
+use xfer_core::range::ByteRange;
 use xfer_core::upload::{UploadChecksum, UploadMachine, UploadSpec};
 
+use store::{Object, checksum_of};
 use world::{Side, Weather, World, download_checksum};
 
 const MIB: u64 = 1 << 20;
@@ -35,7 +37,8 @@ fn upload(length: u64, announced: bool, rereadable: bool, window: usize) -> Uplo
 
 /// One transfer of any kind, as the dice fall.
 fn add_any(world: &mut World, id: u64, random: &mut fastrand::Rng) {
-    let start = Duration::from_millis(random.u64(0..500));
+    // Later than what others have left, by more than the whole seconds in which the store counts.
+    let start = Duration::from_millis(random.u64(5_000..5_500));
     let stop = (random.u32(0..5) == 0).then(|| Duration::from_micros(random.u64(0..3_000_000)));
     let window = random.usize(1..9);
     match random.u32(0..10) {
@@ -49,7 +52,15 @@ fn add_any(world: &mut World, id: u64, random: &mut fastrand::Rng) {
                 _ => random.u64(0..100 * MIB),
             };
             let machine = upload(length, random.bool(), random.bool(), window);
-            world.add(id, machine, Side::Upload { length, window }, start, stop);
+            let free_only = random.u32(0..3) == 0;
+            world.add(id, machine, Side::Upload { length, window, free_only }, start, stop);
+            if random.u32(0..10) == 0 {
+                // Another has been there before, with the same bytes or with others.
+                let size = if random.bool() { length } else { length + 1 };
+                let checksum = Some(checksum_of(ByteRange::new(0, size)));
+                let object = Object { size, checksum, of_transfer: false, modified: Duration::ZERO };
+                world.store.objects.insert(id, object);
+            }
         }
         5..=8 => {
             let part_size = random.u64(1..2_000_000);
@@ -92,9 +103,20 @@ fn check(world: &World) -> (usize, usize) {
             failed += 1
         }
         match &transfer.side {
-            Side::Upload { length, .. } => {
+            Side::Upload { length, free_only, .. } => {
+                let object = world.store.objects.get(id);
+                let is_ours = object.is_some_and(|object| object.of_transfer);
+                match result {
+                    Err(error) if error.kind() == ErrorKind::PreconditionFailed => {
+                        assert!(*free_only && object.is_some());
+                        assert!(!is_ours || transfer.look_failed, "a success was called a failure: {transfer:?}");
+                    }
+                    Err(error) => assert_ne!(error.kind(), ErrorKind::NoSuchUpload, "{transfer:?}"),
+                    Ok(_) => {}
+                }
                 if let Ok(outcome) = result {
-                    assert_eq!(world.store.objects.get(id), Some(length));
+                    assert_eq!(object.map(|object| object.size), Some(*length));
+                    assert!(is_ours, "another's object was claimed: {transfer:?}");
                     assert_eq!((outcome.bytes, transfer.counted), (*length, *length), "progress tells each byte once");
                     assert_eq!(outcome.verified, Verified::FullObject(Algorithm::Crc64Nvme));
                 }
@@ -153,7 +175,7 @@ fn every_transfer_ends_once_and_nothing_is_left_behind() {
 }
 
 #[test]
-fn in_fair_weather_all_succeed_but_what_is_stopped_or_corrupt() {
+fn in_fair_weather_all_succeed_but_what_is_stopped_corrupt_or_refused() {
     for seed in 1_000..1_010 {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut world = World::new(seed, weather(0.0));
@@ -162,9 +184,11 @@ fn in_fair_weather_all_succeed_but_what_is_stopped_or_corrupt() {
         }
         world.run();
         check(&world);
-        for transfer in world.transfers.values() {
+        for (id, transfer) in &world.transfers {
             if let Err(error) = transfer.result.as_ref().unwrap() {
-                assert!(matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::ChecksumMismatch), "{error}");
+                let taken = error.kind() == ErrorKind::PreconditionFailed && !world.store.objects[id].of_transfer;
+                let expected = matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::ChecksumMismatch) || taken;
+                assert!(expected, "{error}");
             }
         }
     }
@@ -176,10 +200,11 @@ fn small_and_huge(small: u64, parts: u64) -> (Duration, Duration) {
     let mut world = World::new(7, Weather { failures: 0.0, echoes: 0.0, limits });
     if parts > 0 {
         let length = parts * 5 * MIB;
-        world.add(0, upload(length, true, true, 64), Side::Upload { length, window: 64 }, Duration::ZERO, None);
+        let side = Side::Upload { length, window: 64, free_only: false };
+        world.add(0, upload(length, true, true, 64), side, Duration::ZERO, None);
     }
     for id in 1..=small {
-        let side = Side::Upload { length: 1_000, window: 1 };
+        let side = Side::Upload { length: 1_000, window: 1, free_only: false };
         world.add(id, upload(1_000, true, true, 1), side, Duration::from_millis(100), None);
     }
     world.run();

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use xfer_core::checksum::{Algorithm, Checksum};
 use xfer_core::job::UploadedPart;
@@ -32,10 +33,22 @@ pub(crate) struct Upload {
     pub(crate) strays: u32,
 }
 
+/// An object.
+#[derive(Clone, Debug)]
+pub(crate) struct Object {
+    pub(crate) size: u64,
+    pub(crate) checksum: Option<Checksum>,
+    /// Whether a transfer has stored it, or somebody else.
+    pub(crate) of_transfer: bool,
+    pub(crate) modified: Duration,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Store {
     pub(crate) uploads: HashMap<Arc<str>, Upload>,
-    pub(crate) objects: HashMap<u64, u64>,
+    /// By the transfer whose key it is.
+    pub(crate) objects: HashMap<u64, Object>,
+    pub(crate) now: Duration,
 }
 
 impl Store {
@@ -68,7 +81,23 @@ impl Store {
         assert_eq!(ranges.last().map(|last| last.end), Some(size));
         assert_eq!(checksum, checksum_of_all(&ranges).as_ref(), "the full checksum");
         upload.completed = true;
-        self.objects.insert(upload.transfer, size);
+        let transfer = upload.transfer;
+        self.put(transfer, size, checksum.cloned());
+    }
+
+    pub(crate) fn put(&mut self, transfer: u64, size: u64, checksum: Option<Checksum>) {
+        let object = Object { size, checksum, of_transfer: true, modified: self.now };
+        self.objects.insert(transfer, object);
+    }
+
+    /// Whether a request that is for a free key only is refused.
+    pub(crate) fn is_taken(&self, transfer: u64) -> bool {
+        self.objects.contains_key(&transfer)
+    }
+
+    /// Whether an upload was completed or aborted.
+    pub(crate) fn is_gone(&self, id: &str) -> bool {
+        self.uploads.get(id).is_none_or(|upload| upload.completed || upload.aborted)
     }
 
     /// Aborts an upload; whether it was gone already.

@@ -10,7 +10,7 @@ use xfer_core::checksum::Checksum;
 use xfer_core::download::mismatch;
 use xfer_core::error::{Error, ErrorKind};
 use xfer_core::id::{JobId, TransferId};
-use xfer_core::job::{Effect, Event, Job, Note, ObjectFacts, Reply, StoredObject};
+use xfer_core::job::{Effect, Event, Job, Note, ObjectFacts, Reply, SeenObject, StoredObject};
 use xfer_core::machine::Machine;
 use xfer_core::outcome::TransferOutcome;
 use xfer_core::plan::{DownloadPlan, first_part_length};
@@ -34,8 +34,19 @@ pub(crate) struct Weather {
 /// What a transfer has at its other end.
 #[derive(Debug)]
 pub(crate) enum Side {
-    Upload { length: u64, window: usize },
-    Download { object: ObjectFacts, part_size: u64, window: usize, ordered: bool, corrupt: bool },
+    /// `free_only`: the object is to be stored only if there is none.
+    Upload {
+        length: u64,
+        window: usize,
+        free_only: bool,
+    },
+    Download {
+        object: ObjectFacts,
+        part_size: u64,
+        window: usize,
+        ordered: bool,
+        corrupt: bool,
+    },
     Delete,
 }
 
@@ -58,6 +69,10 @@ pub(crate) struct Transfer {
     pub(crate) counted: u64,
     /// An abort that failed for good leaves an upload behind; nothing else may.
     pub(crate) abort_failed: bool,
+    /// Whether the object could not be looked at.
+    pub(crate) look_failed: bool,
+    /// When its first request was made.
+    begun: Option<Duration>,
     pub(crate) committed: bool,
     pub(crate) discarded: bool,
 }
@@ -70,6 +85,8 @@ struct Running {
     retry: RetryState,
     state: State,
     withdrawn: bool,
+    /// Whether it may have been carried out although its answer never came.
+    unanswered: bool,
     /// Memory that it goes on holding while it pauses, so that those behind it in the same object cannot take it and wait for it.
     holds: u64,
 }
@@ -149,6 +166,8 @@ impl World {
             marks: HashMap::new(),
             counted: 0,
             abort_failed: false,
+            look_failed: false,
+            begun: None,
             committed: false,
             discarded: false,
         };
@@ -177,6 +196,7 @@ impl World {
     pub(crate) fn run(&mut self) {
         while let Some(Reverse((time, _, what))) = self.happenings.pop() {
             self.now = self.now.max(time);
+            self.store.now = self.now;
             match what {
                 Happening::Start(id) => self.tell(id, Event::Started),
                 Happening::Stop(id) => self.tell(id, Event::Stop { error: Error::new(ErrorKind::Cancelled, "caller") }),
@@ -319,10 +339,14 @@ impl World {
     fn begin(&mut self, id: u64, job: JobId) {
         let running = self.transfers.get_mut(&id).and_then(|t| t.jobs.get_mut(&job)).expect("it waits");
         running.state = State::Running;
+        let is_remote = running.job.is_remote();
         let bytes = running.cost.bytes;
         let discovers = matches!(running.job, Job::Discover { .. });
         let latency = Duration::from_micros(self.random.u64(1_000..40_000));
         let time = latency + Duration::from_secs_f64(bytes as f64 / 60e6);
+        if is_remote {
+            self.transfers.get_mut(&id).expect("known").begun.get_or_insert(self.now);
+        }
         if discovers {
             self.at(self.now + latency / 2, Happening::Head(id, job.0));
         }
@@ -353,7 +377,11 @@ impl World {
         assert_eq!(running.state, State::Running);
         let ordered = matches!(transfer.side, Side::Download { ordered: true, .. });
         let cut = running.withdrawn && running.job.is_cuttable();
-        let result = self.attempt(id, job, &running, cut);
+        let result = self.attempt(id, job, &mut running, cut);
+        if result.is_err() && running.unanswered {
+            let sent = sent_with(&running.job);
+            self.echoing(id, Event::Noted { job, note: Note::Unanswered { sent } });
+        }
         self.queue.on_settled(running.class);
         // What was read or landed stays in memory until it is sent or delivered.
         let keeps = matches!(running.job, Job::ReadPart { .. }) && result.is_ok();
@@ -402,9 +430,9 @@ impl World {
         {
             self.store.uploads.get_mut(upload_id).expect("created").strays = 1;
         }
-        if matches!(what, Job::AbortUpload { .. }) {
-            self.transfers.get_mut(&id).expect("known").abort_failed = true;
-        }
+        let transfer = self.transfers.get_mut(&id).expect("known");
+        transfer.abort_failed |= matches!(what, Job::AbortUpload { .. });
+        transfer.look_failed |= matches!(what, Job::LookForObject { .. });
         self.echoing(id, Event::Failed { job, error });
     }
 
@@ -456,7 +484,7 @@ impl World {
     }
 
     /// What comes of an attempt. One that was cut fails, unless it was faster.
-    fn attempt(&mut self, id: u64, job: JobId, running: &Running, cut: bool) -> Result<Reply, Error> {
+    fn attempt(&mut self, id: u64, job: JobId, running: &mut Running, cut: bool) -> Result<Reply, Error> {
         let was_faster = self.chance(0.2);
         let weather = self.chance(self.weather.failures).then(|| self.trouble());
         let arrived_anyway = self.chance(0.3);
@@ -468,12 +496,32 @@ impl World {
         };
         self.count(id, &running.job, trouble.is_none());
         if let Some(error) = trouble {
-            if arrived_anyway {
+            // What the store refuses it has not done.
+            let refused =
+                matches!(error.kind(), ErrorKind::AccessDenied | ErrorKind::Throttled | ErrorKind::ExpiredCredentials);
+            let stores = running.job.stores_object();
+            running.unanswered |= stores && !refused;
+            if arrived_anyway && !(stores && (refused || self.refusal(id, &running.job).is_some())) {
                 self.arrive(id, job, &running.job);
             }
             return Err(error);
         }
-        Ok(self.succeed(id, job, &running.job))
+        match self.refusal(id, &running.job) {
+            Some(kind) => Err(Error::new(kind, "the store")),
+            None => Ok(self.succeed(id, job, &running.job)),
+        }
+    }
+
+    /// What the store does not do again, or not over another's object.
+    fn refusal(&self, id: u64, job: &Job) -> Option<ErrorKind> {
+        let Side::Upload { free_only, .. } = self.transfers[&id].side else { return None };
+        if free_only && job.stores_object() && self.store.is_taken(id) {
+            return Some(ErrorKind::PreconditionFailed);
+        }
+        match job {
+            Job::CompleteUpload { upload_id, .. } if self.store.is_gone(upload_id) => Some(ErrorKind::NoSuchUpload),
+            _ => None,
+        }
     }
 
     fn trouble(&mut self) -> Error {
@@ -495,7 +543,7 @@ impl World {
             Job::CreateUpload => {
                 self.store.create(id, false);
             }
-            Job::CompleteUpload { .. } => {
+            Job::PutObject { .. } | Job::CompleteUpload { .. } => {
                 self.succeed(id, job, what);
             }
             Job::AbortUpload { upload_id } => {
@@ -525,8 +573,8 @@ impl World {
         let transfer = self.transfers.get_mut(&id).expect("known");
         match what {
             Job::PutObject { length } => {
-                self.store.objects.insert(id, *length);
                 let sent = Some(checksum_of(ByteRange::new(0, *length)));
+                self.store.put(id, *length, sent.clone());
                 Reply::ObjectPut(StoredObject { sent, ..StoredObject::default() })
             }
             Job::ReadPart { number, max } => {
@@ -550,10 +598,7 @@ impl World {
                 Reply::PartStored { etag, checksum: Some(checksum_of(*range)) }
             }
             Job::CompleteUpload { upload_id, parts, size, checksum } => {
-                // A repetition finds the work done: the shell looks, and calls that a success.
-                if !self.store.uploads[upload_id].completed {
-                    self.store.complete(upload_id, parts, *size, checksum.as_ref());
-                }
+                self.store.complete(upload_id, parts, *size, checksum.as_ref());
                 Reply::UploadCompleted(StoredObject {
                     checksum: checksum.clone(),
                     sent: checksum.clone(),
@@ -561,6 +606,16 @@ impl World {
                 })
             }
             Job::AbortUpload { upload_id } => Reply::UploadAborted { gone: self.store.abort(upload_id) },
+            Job::LookForObject { .. } => {
+                let begun = self.now - transfer.begun.expect("it has made a request");
+                Reply::ObjectSeen(self.store.objects.get(&id).map(|object| SeenObject {
+                    size: object.size,
+                    checksums: object.checksum.iter().cloned().collect(),
+                    age: Some(Duration::from_secs((self.now - object.modified).as_secs())),
+                    begun,
+                    ..SeenObject::default()
+                }))
+            }
             Job::Discover { part_size, commit } => {
                 let Side::Download { object, .. } = &transfer.side else { panic!("only downloads discover") };
                 let facts = object.clone();
@@ -605,10 +660,28 @@ impl World {
     }
 }
 
+/// The checksum that went with a request that stores an object.
+fn sent_with(job: &Job) -> Option<Checksum> {
+    match job {
+        Job::PutObject { length } => Some(checksum_of(ByteRange::new(0, *length))),
+        Job::CompleteUpload { checksum, .. } => checksum.clone(),
+        _ => None,
+    }
+}
+
 impl Running {
     fn new(job: &Job, class: Class, cost: Cost) -> Running {
         let retry = RetryState::default();
-        Running { job: job.clone(), class, cost, retry, state: State::Queued, withdrawn: false, holds: 0 }
+        Running {
+            job: job.clone(),
+            class,
+            cost,
+            retry,
+            state: State::Queued,
+            withdrawn: false,
+            unanswered: false,
+            holds: 0,
+        }
     }
 }
 

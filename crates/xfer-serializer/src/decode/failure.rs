@@ -5,7 +5,7 @@
 use serde::Deserialize;
 use xfer_core::error::{Error, ErrorKind, ServiceAnswer};
 
-use super::{Answer, ChecksumSent, xml};
+use super::{Answer, ChecksumSent, retry_after, xml};
 use crate::Operation;
 
 /// A message longer than this is cut: it is for people.
@@ -60,6 +60,7 @@ pub(super) fn service_answer(answer: &Answer<'_>, details: &Details) -> ServiceA
         request_id: answer.header("x-amz-request-id").and_then(owned).or_else(|| details.request_id.clone()),
         extended_request_id: answer.header("x-amz-id-2").and_then(owned).or_else(|| details.host_id.clone()),
         region: answer.header("x-amz-bucket-region").and_then(owned).or_else(|| details.region.clone()),
+        retry_after: matches!(answer.status, 429 | 500..=599).then(|| retry_after(answer.headers)).flatten(),
     }
 }
 

@@ -421,6 +421,48 @@ fn times() {
 }
 
 #[test]
+fn ages() {
+    let date = ("Date", "Fri, 24 May 2013 00:00:00 GMT");
+    let age = |modified| object_age(&vec![date, ("Last-Modified", modified)]);
+    assert_eq!(age("Thu, 23 May 2013 23:59:50 GMT"), Some(Duration::from_secs(10)));
+    // Two machines, two clocks.
+    assert_eq!(age("Fri, 24 May 2013 00:00:01 GMT"), Some(Duration::ZERO));
+    assert_eq!((age("once"), object_age(&vec![date])), (None, None));
+    assert_eq!(object_age(&vec![("last-modified", "Thu, 23 May 2013 23:59:50 GMT")]), None);
+}
+
+#[test]
+fn pauses_that_the_store_asks_for() {
+    let date = ("Date", "Fri, 24 May 2013 00:00:00 GMT");
+    let secs = Duration::from_secs;
+    for (text, pause) in [
+        ("0", Some(secs(0))),
+        (" 120 ", Some(secs(120))),
+        ("99999999999999999999999", Some(secs(u64::MAX))),
+        ("Fri, 24 May 2013 00:01:30 GMT", Some(secs(90))),
+        ("Thu, 23 May 2013 23:00:00 GMT", Some(secs(0))),
+        ("-5", None),
+        ("1.5", None),
+        ("soon", None),
+        ("", None),
+    ] {
+        assert_eq!(retry_after(&vec![("Retry-After", text), date]), pause, "{text}");
+    }
+    assert_eq!(retry_after(&vec![date]), None);
+    // Without a date of the store's, by the clock of this machine.
+    let later = DateTime::from(SystemTime::now() + secs(100)).fmt(Format::HttpDate).unwrap();
+    let pause = retry_after(&vec![("retry-after", later)]).unwrap();
+    assert!(pause > secs(60) && pause <= secs(100), "{pause:?}");
+
+    let asked = vec![("retry-after", "7")];
+    let of = |status| error(&answer(Operation::GetObject, status, &asked, "")).service().unwrap().retry_after;
+    for (status, pause) in [(429, Some(secs(7))), (500, Some(secs(7))), (503, Some(secs(7))), (403, None), (301, None)]
+    {
+        assert_eq!(of(status), pause, "{status}");
+    }
+}
+
+#[test]
 fn http_headers() {
     let mut headers = http::HeaderMap::new();
     headers.insert("etag", http::HeaderValue::from_static("\"p\""));

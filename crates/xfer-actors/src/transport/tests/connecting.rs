@@ -159,3 +159,32 @@ fn the_system_resolves_and_literals_are_not_resolved() {
         assert_eq!(names.asked(), 0);
     });
 }
+
+/// A resolver that never answers; counts how often it is asked.
+#[derive(Debug, Default)]
+struct Silent(std::sync::atomic::AtomicUsize);
+
+impl Resolve for Silent {
+    fn resolve<'a>(&'a self, _host: &'a str) -> ResolveFuture<'a> {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Box::pin(std::future::pending())
+    }
+}
+
+#[test]
+fn all_who_wait_for_a_name_that_never_comes_are_told_together() {
+    lane(async {
+        let silent = Arc::new(Silent::default());
+        let resolver = Arc::clone(&silent) as Arc<dyn Resolve>;
+        let pool = pool(TransportConfig { resolver, ..TransportConfig::default() });
+        let origin: Origin = "http://s3.test:80".parse().unwrap();
+        tokio::time::pause();
+        let began = tokio::time::Instant::now();
+        let failures = futures_util::future::join_all((0..50).map(|_| pool.checkout(&origin))).await;
+        for failure in failures {
+            assert!(matches!(failure, Err(TransportError::Dns { .. })), "{failure:?}");
+        }
+        assert!((5..7).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+        assert_eq!(silent.0.load(std::sync::atomic::Ordering::Relaxed), 1);
+    });
+}

@@ -64,6 +64,32 @@ fn a_head_that_trickles_in_has_one_deadline() {
 }
 
 #[test]
+fn a_body_that_trickles_in_has_one_deadline_where_it_is_read_whole() {
+    lane(async {
+        let address = server(|_, mut stream| async move {
+            read_request(&mut stream).await?;
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n").await?;
+            loop {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                stream.write_all(b" ").await?;
+            }
+        })
+        .await;
+        let pool = plain_pool();
+        let mut connection = pool.checkout(&origin(address)).await.unwrap();
+        ask(&mut connection).await;
+        connection.read_head(false).await.unwrap();
+        tokio::time::pause();
+        let began = Instant::now();
+        let failure = connection.read_body_within(1 << 20, Duration::from_secs(100)).await.unwrap_err();
+        assert_eq!(failure, TransportError::BodyTimeout { after: Duration::from_secs(100) });
+        assert!((100..102).contains(&began.elapsed().as_secs()));
+        connection.release();
+        assert_eq!((pool.idle_connections(), pool.shared().open_connections()), (0, 0));
+    });
+}
+
+#[test]
 fn a_body_that_stalls() {
     lane(async {
         let origin = stalling("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n12345").await;
