@@ -64,7 +64,8 @@ fn page(all: &AllResults, folder: &Path, pictures: &[(&str, &str)]) -> String {
         series.command
     );
     out += "Processor time is that of the whole client process, user and system, and the median of all rounds. `×` is the median of the ratios to \
-            the floor in the same round. The floor is the least that a client can do: blocking sockets, a checksum, and nothing else.\n\n";
+            the floor in the same round. The floor is about the least that a client can do: blocking sockets, a thread for each, a checksum, and \
+            nothing else.\n\n";
     out += "## Targets\n\nSet before xfer was written, as ratios to the floor wherever another machine would give other times.\n\n";
     out += &tables::targets(all);
     let beside = tables::beside(all);

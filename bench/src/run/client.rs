@@ -9,7 +9,7 @@ use super::workload::{Kind, Name, Workload};
 /// Bucket of all objects.
 const BUCKET: &str = "bench";
 /// The program for s3transfer's CRT manager; it needs a Python with `boto3[crt]`.
-const AWSCRT: &str = include_str!("../../peers/awscrt.py");
+const AWSCRT: &str = include_str!("../../peers/s3transfer_crt.py");
 
 /// The clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
@@ -166,7 +166,7 @@ impl CommandLine {
             Client::Xfer => xfer(programs, task)?,
             Client::S5cmd => s5cmd(programs, task),
             Client::Awscrt => {
-                let program = task.work.join("awscrt.py");
+                let program = task.work.join("s3transfer_crt.py");
                 std::fs::write(&program, AWSCRT)?;
                 let python = vec![text(&programs.venv.join("bin/python3")), text(&program)];
                 python.into_iter().chain(plain_words(task)).collect()

@@ -68,7 +68,7 @@ pub(crate) struct Args {
     /// Folder of the programs made from bench/peers [default: beside this one]
     #[arg(long)]
     peers: Option<PathBuf>,
-    /// Python environment with boto3[crt] and s5cmd
+    /// Python environment with `boto3[crt]` and s5cmd
     #[arg(long, default_value = "venv")]
     venv: PathBuf,
     /// Seconds after which a client is killed

@@ -116,7 +116,8 @@ impl Session {
             if number <= last {
                 return Err(format!("part {number} is listed behind part {last}"));
             }
-            let listed = element(entry, "ETag").unwrap_or_default().replace("&quot;", "\"");
+            // With quotes or without, and however those are written.
+            let listed = element(entry, "ETag").unwrap_or_default().replace("&quot;", "").replace("&#34;", "");
             if listed.trim_matches('"') != part.etag {
                 return Err(format!("part {number} is listed with ETag {listed}, it has {}", part.etag));
             }

@@ -30,6 +30,9 @@ fn upload(parts: &[(u64, u64, u64)], edit: impl Fn(String) -> String, headers: &
 fn an_upload_is_right_when_every_part_is_where_it_belongs() {
     let right = [(1, 0, PART), (2, PART, PART), (3, 2 * PART, SIZE - 2 * PART)];
     assert_eq!(upload(&right, |list| list, ""), Ok(true));
+    for quote in ["\"", "&#34;", ""] {
+        assert_eq!(upload(&right, |list| list.replace("&quot;", quote), ""), Ok(true), "{quote}");
+    }
     let sum = base64_of(ALGORITHM, Stream::get().crc(0, SIZE));
     assert_eq!(upload(&right, |list| list, &format!("x-amz-checksum-crc64nvme: {sum}\r\n")), Ok(true));
     for (what, parts) in [
