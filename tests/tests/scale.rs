@@ -114,7 +114,7 @@ fn a_transfer_that_waits_takes_little_memory() {
     if !by_itself("a_transfer_that_waits_takes_little_memory") {
         return;
     }
-    let count = sized(50_000, 1_000_000);
+    let count = sized(100_000, 1_000_000);
     let (bed, gate, few) = crowd(100);
     let (before, begun) = (resident(), computed());
     let mut halves = [Duration::ZERO; 2];
@@ -156,7 +156,7 @@ fn a_transfer_is_handed_out_as_quickly_from_among_many_as_from_among_few() {
         disperse(&bed, &gate);
         each
     };
-    let (few, many) = (cost(sized(1_000, 10_000)), cost(sized(50_000, 1_000_000)));
+    let (few, many) = (cost(sized(1_000, 10_000)), cost(sized(30_000, 1_000_000)));
     assert!(many < few * 3, "{many:?} from among many, {few:?} from among few");
 }
 
