@@ -136,7 +136,7 @@ pub struct UploadMachine {
     /// Whether the request that stores the object may have been carried out unseen, and the checksum that it had.
     unanswered: Option<Option<Checksum>>,
     /// The object was found in the store; what is left is to remove the upload, should it still be there.
-    found: Option<TransferOutcome>,
+    found: Option<Box<TransferOutcome>>,
 }
 
 impl UploadMachine {
@@ -324,7 +324,7 @@ impl UploadMachine {
             // Should the same bytes be another's after all, this upload is still open.
             Some(upload_id) if !upload_is_gone => {
                 let job = Job::AbortUpload { upload_id: Arc::clone(upload_id) };
-                self.found = Some(outcome);
+                self.found = Some(Box::new(outcome));
                 self.ledger.run(job, Asked::Abort, out);
             }
             _ => self.ledger.succeed(outcome, out),
@@ -465,7 +465,7 @@ impl UploadMachine {
         if self.ledger.outstanding() == 0
             && let Some(outcome) = self.found.take()
         {
-            return self.ledger.succeed(outcome, out);
+            return self.ledger.succeed(*outcome, out);
         }
         if self.ledger.is_failing() {
             return self.wind_down(out);
