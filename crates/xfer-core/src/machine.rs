@@ -97,6 +97,6 @@ mod tests {
     #[test]
     fn machines_are_small() {
         let sizes = [size_of::<UploadMachine>(), size_of::<DownloadMachine>(), size_of::<DeleteMachine>()];
-        assert!(sizes.iter().zip([264, 248, 72]).all(|(size, most)| *size <= most), "{sizes:?}");
+        assert!(sizes.iter().zip([296, 248, 72]).all(|(size, most)| *size <= most), "{sizes:?}");
     }
 }
