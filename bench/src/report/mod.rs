@@ -19,6 +19,9 @@ use self::results::{AllResults, Quantity};
 use crate::run::Client;
 use crate::run::workload::Name;
 
+/// What stands in the way of more: words of those who looked, not of the results.
+const LIMITS: &str = include_str!("limits.md");
+
 /// Words of `xfer-bench report`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -68,6 +71,8 @@ fn page(all: &AllResults, folder: &Path, pictures: &[(&str, &str)]) -> String {
             nothing else.\n\n";
     out += "## Targets\n\nSet before xfer was written, as ratios to the floor wherever another machine would give other times.\n\n";
     out += &tables::targets(all);
+    out += "\n## What limits each\n\n";
+    out += LIMITS;
     let beside = tables::beside(all);
     if !beside.is_empty() {
         out += "\n## xfer beside other clients\n\nIts processor time, then its peak memory, as a part of theirs.\n\n";
