@@ -12,9 +12,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
+use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::{Connector, tls};
+use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector, http_client_fn};
 use aws_types::region::Region;
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
@@ -35,7 +40,7 @@ const PROVIDER_DEADLINE: Duration = Duration::from_secs(60);
 /// Credentials to sign with. Cheap to clone; `Debug` shows no secret.
 #[derive(Clone)]
 pub struct Identity {
-    inner: aws_smithy_runtime_api::client::identity::Identity,
+    inner: Arc<aws_smithy_runtime_api::client::identity::Identity>,
     generation: u64,
     session: bool,
     signing_keys: SigningKeys,
@@ -45,7 +50,12 @@ impl Identity {
     /// An identity from credentials that are at hand.
     #[must_use]
     pub fn new(credentials: Credentials) -> Identity {
-        Identity { inner: credentials.into(), generation: 0, session: false, signing_keys: SigningKeys::default() }
+        Identity {
+            inner: Arc::new(credentials.into()),
+            generation: 0,
+            session: false,
+            signing_keys: SigningKeys::default(),
+        }
     }
 
     pub(crate) fn of_session(credentials: Credentials) -> Identity {
@@ -160,7 +170,8 @@ impl CredentialCache {
                 turn
             }
         };
-        self.renew(now).await.map(Some)
+        // Boxed: the future of all providers has 5 KiB, and every request would carry it.
+        Box::pin(self.renew(now)).await.map(Some)
     }
 
     /// `used` was refused as expired: it is not used again. Nothing happens when it has been replaced already.
@@ -223,7 +234,10 @@ impl CredentialCache {
                 provider.provide_credentials().await.map_err(|error| failed("the given credentials provider", error))
             }
             Source::Chain { region, chain } => {
-                let make = || DefaultCredentialsChain::builder().region(Region::new(region.clone())).build();
+                let config = || ProviderConfig::default().with_http_client(http_client());
+                let make = || {
+                    DefaultCredentialsChain::builder().configure(config()).region(Region::new(region.clone())).build()
+                };
                 let chain = chain.get_or_init(make).await;
                 let looked = "the environment, the profile files, web identity, container and instance metadata";
                 chain.provide_credentials().await.map_err(|error| failed(looked, error))
@@ -231,6 +245,19 @@ impl CredentialCache {
             Source::Anonymous => Err(Error::internal("an anonymous client has no credentials to ask for")),
         }
     }
+}
+
+/// How the chain's providers reach what they ask. It is made with a request, not with the provider as the SDK's own is: that one reads
+/// the system's certificates (3 ms of the 9 that a small download took) even where the environment holds the keys.
+fn http_client() -> SharedHttpClient {
+    http_client_fn(|settings, components| {
+        let mut connector = Connector::builder()
+            .tls_provider(tls::Provider::Rustls(CryptoMode::AwsLc))
+            .proxy_config(ProxyConfig::from_env())
+            .connector_settings(settings.clone());
+        connector.set_sleep_impl(components.sleep_impl());
+        SharedHttpConnector::new(connector.build())
+    })
 }
 
 fn failed(looked: &str, error: CredentialsError) -> Error {
