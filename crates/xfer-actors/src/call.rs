@@ -53,7 +53,7 @@ pub struct Call {
     /// When the first of them was begun.
     pub(crate) begun: OnceLock<Instant>,
     /// What discovery found, for the attempts after it.
-    discovered: OnceLock<Box<ObjectFacts>>,
+    discovered: OnceLock<Arc<ObjectFacts>>,
     /// The algorithm that every landed range is checked by, chosen at discovery: index into `Algorithm::ALL` plus one, 0 for none.
     landing: AtomicU8,
 }
@@ -266,15 +266,14 @@ impl Call {
 
     /// What discovery found, once it has.
     pub(crate) fn discovered(&self) -> Option<&ObjectFacts> {
-        self.discovered.get().map(Box::as_ref)
+        self.discovered.get().map(Arc::as_ref)
     }
 
     /// Remembers what discovery found; false if an earlier attempt found something else, and the machine is going to end the transfer.
-    pub(crate) fn set_discovered(&self, facts: ObjectFacts) -> bool {
+    pub(crate) fn set_discovered(&self, facts: &Arc<ObjectFacts>) -> bool {
         self.meter.set_size(facts.size);
-        let known = |facts: &ObjectFacts| (facts.etag.clone(), facts.size, facts.start);
-        let found = known(&facts);
-        known(self.discovered.get_or_init(|| Box::new(facts))) == found
+        let first = self.discovered.get_or_init(|| Arc::clone(facts));
+        (&first.etag, first.size, first.start) == (&facts.etag, facts.size, facts.start)
     }
 
     /// Whether a download is to be verified.

@@ -11,7 +11,6 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
-use futures_util::future::LocalBoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
@@ -33,7 +32,8 @@ pub fn on_lane() -> bool {
 /// Most threads for blocking calls of one lane: slow disks and readers that wait for input occupy these, not the sockets' thread.
 const BLOCKING_THREADS: usize = 256;
 
-type Task = Box<dyn FnOnce(Rc<LaneContext>) -> LocalBoxFuture<'static, ()> + Send>;
+/// Begins a task, on the lane's own thread.
+type Task = Box<dyn FnOnce(Rc<LaneContext>) + Send>;
 
 /// What the tasks of one lane share: connections, and scratch memory that stays warm.
 pub(crate) struct LaneContext {
@@ -205,7 +205,7 @@ impl Lanes {
         let place = Place { lanes: Arc::downgrade(&self.inner), number, connects };
         lane.load.fetch_add(1, Ordering::Relaxed);
         lane.seated.fetch_add(usize::from(connects), Ordering::Relaxed);
-        let task: Task = Box::new(move |context| Box::pin(make(context, place)));
+        let task: Task = Box::new(move |context| drop(tokio::task::spawn_local(make(context, place))));
         let mut sender = lane.sender.lock();
         let Err(mpsc::error::SendError(task)) = sender.send(task) else { return };
         tracing::error!(lane = number, "a lane has died and is started anew");
@@ -281,8 +281,7 @@ async fn serve(mut tasks: mpsc::UnboundedReceiver<Task>, seats: usize, common: C
         }
     });
     while let Some(task) = tasks.recv().await {
-        let future = task(Rc::clone(&context));
-        tokio::task::spawn_local(future);
+        task(Rc::clone(&context));
     }
 }
 

@@ -66,7 +66,7 @@ fn download(facts: &ObjectFacts, checksum: &Checksum) -> Machine {
     let landed = || Reply::RangeLanded { length: PART, checksum: Some(checksum.clone()) };
     run(machine.into(), |job, asked| match asked {
         Job::Discover { .. } => {
-            let note = Note::Discovered(facts.clone());
+            let note = Note::Discovered(Arc::new(facts.clone()));
             [Some(Event::Noted { job, note }), Some(Event::Done { job, reply: landed() })]
         }
         Job::FetchRange { .. } => [Some(Event::Done { job, reply: landed() }), None],

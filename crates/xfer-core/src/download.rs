@@ -89,7 +89,7 @@ enum Asked {
 /// What discovery told, and what follows from it.
 #[derive(Debug)]
 struct Found {
-    facts: ObjectFacts,
+    facts: Arc<ObjectFacts>,
     plan: DownloadPlan,
     algorithm: Option<Algorithm>,
 }
@@ -185,7 +185,7 @@ impl DownloadMachine {
         self.advance(out);
     }
 
-    fn discovered(&mut self, facts: ObjectFacts, out: &mut Vec<Effect>) {
+    fn discovered(&mut self, facts: Arc<ObjectFacts>, out: &mut Vec<Effect>) {
         let taken = self.take_facts(facts);
         // One that is failing takes them too: its object may turn out to be final already.
         if let Err(error) = taken
@@ -195,7 +195,7 @@ impl DownloadMachine {
         }
     }
 
-    fn take_facts(&mut self, facts: ObjectFacts) -> Result<(), Error> {
+    fn take_facts(&mut self, facts: Arc<ObjectFacts>) -> Result<(), Error> {
         if let Some(found) = &self.found {
             let known = &found.facts;
             if (known.etag.as_ref(), known.size, known.start) == (facts.etag.as_ref(), facts.size, facts.start) {
@@ -335,8 +335,8 @@ impl DownloadMachine {
         if let Some(ours) = self.runs.checksum_of(found.plan.count()) {
             outcome.verified = Verified::FullObject(ours.algorithm());
         }
-        outcome.etag = found.facts.etag.map(|etag| etag.to_string());
-        outcome.version_id = found.facts.version_id;
+        outcome.etag = found.facts.etag.as_deref().map(str::to_owned);
+        outcome.version_id = found.facts.version_id.clone();
         self.ledger.succeed(outcome, out);
     }
 }

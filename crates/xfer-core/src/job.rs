@@ -272,7 +272,7 @@ pub enum Reply {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Note {
     /// [`Job::Discover`]: the head of the answer has come.
-    Discovered(ObjectFacts),
+    Discovered(Arc<ObjectFacts>),
     /// [`Job::PutObject`] and [`Job::CompleteUpload`]: the request was sent, in this attempt or an earlier one, and no answer has ruled out
     /// that the store carried it out.
     Unanswered {

@@ -28,7 +28,7 @@ fn main() -> Result<(), Error> {
     let args = ExtraArgs::new();
 
     let capture =
-        each(500, |round| serializer.template(Operation::PutObject, &format!("bucket-{round}"), &args).map(drop))?;
+        each(500, |round| serializer.template(Operation::PutObject, format!("bucket-{round}"), &args).map(drop))?;
     println!("template, first time: {capture:?}");
     let cached = each(ROUNDS, |_| serializer.template(Operation::PutObject, "bucket-1", &args).map(drop))?;
     println!("template, cached:     {cached:?}");

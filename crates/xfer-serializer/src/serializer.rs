@@ -99,11 +99,11 @@ impl RequestSerializer {
         // An anonymous template's stamp needs neither identity nor time.
         let stamped = template.stamp(&stamp, None, SystemTime::UNIX_EPOCH)?;
         let mut headers: Vec<(String, String)> =
-            stamped.headers.into_iter().map(|(name, value)| (name.into_owned(), value)).collect();
+            stamped.headers.into_iter().map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
         if !headers.iter().any(|(name, _)| name == "content-length") {
             headers.push(("content-length".to_owned(), "0".to_owned()));
         }
-        headers.push(("host".to_owned(), stamped.host));
+        headers.push(("host".to_owned(), stamped.host.into_owned()));
         headers.sort();
         Ok(SerializedRequest {
             method: stamped.method.to_owned(),
@@ -119,7 +119,12 @@ impl RequestSerializer {
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] when arguments or bucket do not make a request, [`ErrorKind::InvalidConfig`] when the
     /// client's configuration does not.
-    pub async fn prepare(&self, operation: Operation, bucket: &str, args: &ExtraArgs) -> Result<Arc<Template>, Error> {
+    pub async fn prepare(
+        &self,
+        operation: Operation,
+        bucket: impl Into<Arc<str>>,
+        args: &ExtraArgs,
+    ) -> Result<Arc<Template>, Error> {
         self.template(operation, bucket, args)
     }
 
@@ -127,12 +132,17 @@ impl RequestSerializer {
     ///
     /// # Errors
     /// The same.
-    pub fn template(&self, operation: Operation, bucket: &str, args: &ExtraArgs) -> Result<Arc<Template>, Error> {
+    pub fn template(
+        &self,
+        operation: Operation,
+        bucket: impl Into<Arc<str>>,
+        args: &ExtraArgs,
+    ) -> Result<Arc<Template>, Error> {
         let from = MadeFrom { operation, bucket: bucket.into(), args: routing::own(operation, args) };
         if let Some(template) = self.templates.get(&from) {
             return Ok(template);
         }
-        let template = Arc::new(self.make_template(operation, bucket, &from.args, true)?);
+        let template = Arc::new(self.make_template(operation, &from.bucket, &from.args, true)?);
         self.templates.put(from, Arc::clone(&template));
         Ok(template)
     }

@@ -3,7 +3,6 @@
 
 pub(crate) mod v4;
 
-use std::borrow::Cow;
 use std::time::SystemTime;
 
 use aws_sigv4::http_request::{
@@ -15,7 +14,7 @@ use xfer_core::error::{Error, ErrorKind};
 
 use crate::capture::Scheme;
 use crate::identity::Identity;
-use crate::stamp::Payload;
+use crate::stamp::{Header, Payload};
 
 /// SHA-256 of nothing.
 const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -27,7 +26,7 @@ pub(crate) struct Unsigned<'a> {
     pub(crate) method: &'static str,
     /// Scheme, host, path and query.
     pub(crate) url: &'a str,
-    pub(crate) headers: &'a [(Cow<'static, str>, String)],
+    pub(crate) headers: &'a [Header<'a>],
     pub(crate) payload: Payload,
 }
 
@@ -37,7 +36,7 @@ pub(crate) fn headers(
     scheme: &Scheme,
     identity: &Identity,
     now: SystemTime,
-) -> Result<Vec<(Cow<'static, str>, String)>, Error> {
+) -> Result<Vec<Header<'static>>, Error> {
     match scheme {
         Scheme::V4 { name, region } | Scheme::Express { name, region } => {
             let scope = v4::Scope { region, service: name, session: matches!(scheme, Scheme::Express { .. }) };
@@ -75,13 +74,13 @@ fn settings() -> SigningSettings {
     settings
 }
 
-fn by_library(request: &Unsigned<'_>, params: &SigningParams<'_>) -> Result<Vec<(Cow<'static, str>, String)>, Error> {
+fn by_library(request: &Unsigned<'_>, params: &SigningParams<'_>) -> Result<Vec<Header<'static>>, Error> {
     let body = SignableBody::Precomputed(content_sha256(request.payload).to_owned());
-    let lines = request.headers.iter().map(|(name, value)| (name.as_ref(), value.as_str()));
+    let lines = request.headers.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
     let signable = SignableRequest::new(request.method, request.url, lines, body).map_err(unfit)?;
     let (instructions, _) = sign(signable, params).map_err(unfit)?.into_parts();
     let (headers, _) = instructions.into_parts();
-    Ok(headers.into_iter().map(|header| (Cow::Borrowed(header.name()), header.value().to_owned())).collect())
+    Ok(headers.into_iter().map(|header| (header.name().into(), header.value().to_owned().into())).collect())
 }
 
 fn defect(error: impl std::error::Error + Send + Sync + 'static) -> Error {

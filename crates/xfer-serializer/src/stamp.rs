@@ -76,24 +76,35 @@ impl<'a> Stamp<'a> {
     }
 }
 
+/// A header, its name in lower case. What a template or a stamp has is borrowed from there.
+pub(crate) type Header<'a> = (Cow<'a, str>, Cow<'a, str>);
+
 /// A request to be sent exactly as it is: target and headers are what was signed.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SignedRequest {
+pub struct SignedRequest<'a> {
     /// GET, HEAD, PUT, POST or DELETE.
     pub method: &'static str,
     /// Path and query, percent-encoded.
     pub target: String,
     /// The Host header; not among `headers`.
-    pub host: String,
+    pub host: Cow<'a, str>,
     /// The other headers, names in lower case, each name once. `content-length` is among them when there is a body.
-    pub headers: Vec<(Cow<'static, str>, String)>,
+    pub headers: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
-impl SignedRequest {
+impl SignedRequest<'_> {
+    /// The same, to be kept for longer than its template and its stamp.
+    #[must_use]
+    pub fn into_owned(self) -> SignedRequest<'static> {
+        let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        let headers = self.headers.into_iter().map(|(name, value)| (own(name), own(value))).collect();
+        SignedRequest { method: self.method, target: self.target, host: own(self.host), headers }
+    }
+
     /// The value of a header, by its name in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_ref())
     }
 
     /// Length of the body as it goes over the wire, in bytes; 0 when there is none.
@@ -113,19 +124,19 @@ pub(crate) fn is_secret(name: &str) -> bool {
 }
 
 /// Shows headers without their secrets.
-pub(crate) struct Shown<'a, N>(pub(crate) &'a [(N, String)]);
+pub(crate) struct Shown<'a, T>(pub(crate) &'a [(T, T)]);
 
-impl<N: AsRef<str>> fmt::Debug for Shown<'_, N> {
+impl<T: AsRef<str>> fmt::Debug for Shown<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = self.0.iter().map(|(name, value)| {
             let name = name.as_ref();
-            (name, if is_secret(name) { "(hidden)" } else { value.as_str() })
+            (name, if is_secret(name) { "(hidden)" } else { value.as_ref() })
         });
         f.debug_map().entries(shown).finish()
     }
 }
 
-impl fmt::Debug for SignedRequest {
+impl fmt::Debug for SignedRequest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SignedRequest")
             .field("method", &self.method)

@@ -19,7 +19,7 @@ use crate::endpoint::{Origin, SignatureVersion};
 use crate::identity::Identity;
 use crate::operation::Operation;
 use crate::sign;
-use crate::stamp::{Payload, Shown, SignedRequest, Stamp};
+use crate::stamp::{Header, Payload, Shown, SignedRequest, Stamp};
 
 /// A prepared request, to be shared by all requests of its kind.
 #[derive(Clone)]
@@ -33,7 +33,7 @@ pub struct Template {
     /// Path before and behind the key.
     path: (String, String),
     query: Vec<QueryPart>,
-    headers: Vec<(Cow<'static, str>, String)>,
+    headers: Vec<(String, String)>,
     scheme: Option<Scheme>,
 }
 
@@ -81,11 +81,10 @@ impl Template {
                 _ => QueryPart::Fixed(part),
             })
             .collect();
-        let mut headers: Vec<(Cow<'static, str>, String)> = captured
+        let mut headers: Vec<(String, String)> = captured
             .headers
             .into_iter()
             .filter(|(name, _)| !is_of_the_run(name) && (name != "content-type" || keep_content_type))
-            .map(|(name, value)| (Cow::Owned(name), value))
             .collect();
         if let Some((_, agent)) = headers.iter_mut().find(|(name, _)| name == "user-agent") {
             agent.push(' ');
@@ -130,22 +129,22 @@ impl Template {
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] when something is missing that the operation needs, or a header cannot be sent;
     /// [`ErrorKind::Credentials`] when there is no identity, or not one that the bucket takes.
-    pub fn stamp(
-        &self,
-        stamp: &Stamp<'_>,
+    pub fn stamp<'a>(
+        &'a self,
+        stamp: &Stamp<'a>,
         identity: Option<&Identity>,
         now: SystemTime,
-    ) -> Result<SignedRequest, Error> {
+    ) -> Result<SignedRequest<'a>, Error> {
         self.try_stamp(stamp, identity, now)
             .map_err(|error| error.in_operation(self.operation.name()).in_object(Arc::clone(&self.bucket), stamp.key))
     }
 
-    fn try_stamp(
-        &self,
-        stamp: &Stamp<'_>,
+    fn try_stamp<'a>(
+        &'a self,
+        stamp: &Stamp<'a>,
         identity: Option<&Identity>,
         now: SystemTime,
-    ) -> Result<SignedRequest, Error> {
+    ) -> Result<SignedRequest<'a>, Error> {
         let mut url = String::with_capacity(self.base.len() + self.path.0.len() + stamp.key.len() * 2 + 160);
         url.push_str(&self.base);
         self.push_target(&mut url, stamp)?;
@@ -172,10 +171,10 @@ impl Template {
             headers.extend(signature);
         } else if let Payload::UnsignedTrailer { .. } = stamp.payload {
             // Without a signature too: the store learns from it that a trailer follows.
-            headers.push((Cow::Borrowed("x-amz-content-sha256"), "STREAMING-UNSIGNED-PAYLOAD-TRAILER".to_owned()));
+            headers.push(("x-amz-content-sha256".into(), "STREAMING-UNSIGNED-PAYLOAD-TRAILER".into()));
         }
         let target = url.split_off(self.base.len());
-        Ok(SignedRequest { method: self.operation.method(), target, host: self.authority.clone(), headers })
+        Ok(SignedRequest { method: self.operation.method(), target, host: (&self.authority).into(), headers })
     }
 
     fn push_target(&self, url: &mut String, stamp: &Stamp<'_>) -> Result<(), Error> {
@@ -220,36 +219,37 @@ impl Template {
         Ok(())
     }
 
-    fn stamped_headers(&self, stamp: &Stamp<'_>) -> Result<Vec<(Cow<'static, str>, String)>, Error> {
+    fn stamped_headers<'a>(&'a self, stamp: &Stamp<'a>) -> Result<Vec<Header<'a>>, Error> {
         let mut headers = Headers(Vec::with_capacity(self.headers.len() + 12));
-        headers.0.extend_from_slice(&self.headers);
+        headers.0.extend(self.headers.iter().map(|(name, value)| (name.into(), value.into())));
         let operation = self.operation;
         if let Some(range) = stamp.range {
             headers.set("range", range.header());
         }
         if let Some(etag) = stamp.if_match {
-            headers.set("if-match", one_line(etag)?.to_owned());
+            headers.set("if-match", one_line(etag)?);
         }
         if let Some(checksum) = stamp.checksum {
             headers.set(checksum.algorithm().header(), checksum.to_base64());
             if operation != Operation::CompleteMultipartUpload {
-                headers.set("x-amz-sdk-checksum-algorithm", checksum.algorithm().name().to_owned());
+                headers.set("x-amz-sdk-checksum-algorithm", checksum.algorithm().name());
             }
         }
         if let Some((algorithm, kind)) = stamp.multipart_checksum {
             if operation == Operation::CreateMultipartUpload {
-                headers.set("x-amz-checksum-algorithm", algorithm.name().to_owned());
+                headers.set("x-amz-checksum-algorithm", algorithm.name());
             }
             // A composite checksum is what S3 makes when nothing is said; stores that know no types need not read of them.
             if kind == ChecksumKind::FullObject {
-                headers.set("x-amz-checksum-type", kind.name().to_owned());
+                headers.set("x-amz-checksum-type", kind.name());
             }
         }
         if let Some(size) = stamp.object_size {
             headers.set("x-amz-mp-object-size", size.to_string());
         }
         for (name, value) in &stamp.headers {
-            headers.set(name.clone(), one_line(value)?.to_owned());
+            one_line(value)?;
+            headers.set(name.clone(), value.clone());
         }
         if operation.has_body() {
             self.payload_headers(stamp.payload, &mut headers);
@@ -258,27 +258,26 @@ impl Template {
                 return Err(Error::new(ErrorKind::InvalidArgument, "the operation takes no body"));
             }
             if operation == Operation::CreateMultipartUpload {
-                headers.set("content-length", "0".to_owned());
+                headers.set("content-length", "0");
             }
         }
         Ok(headers.0)
     }
 
-    fn payload_headers(&self, payload: Payload, headers: &mut Headers) {
+    fn payload_headers(&self, payload: Payload, headers: &mut Headers<'_>) {
         match payload {
-            Payload::None => headers.set("content-length", "0".to_owned()),
+            Payload::None => headers.set("content-length", "0"),
             Payload::Unsigned { content_length } => headers.set("content-length", content_length.to_string()),
             Payload::UnsignedTrailer { decoded_length, algorithm } => {
                 let length = chunked::encoded_length(decoded_length, algorithm);
                 headers.set("content-length", length.to_string());
-                let encoding = match headers.get("content-encoding") {
-                    Some(of_the_caller) => format!("{of_the_caller},aws-chunked"),
-                    None => "aws-chunked".to_owned(),
-                };
-                headers.set("content-encoding", encoding);
+                match headers.get("content-encoding") {
+                    Some(of_the_caller) => headers.set("content-encoding", format!("{of_the_caller},aws-chunked")),
+                    None => headers.set("content-encoding", "aws-chunked"),
+                }
                 headers.set("x-amz-decoded-content-length", decoded_length.to_string());
-                headers.set("x-amz-sdk-checksum-algorithm", algorithm.name().to_owned());
-                headers.set("x-amz-trailer", algorithm.header().to_owned());
+                headers.set("x-amz-sdk-checksum-algorithm", algorithm.name());
+                headers.set("x-amz-trailer", algorithm.header());
             }
         }
     }
@@ -293,15 +292,15 @@ fn one_line(value: &str) -> Result<&str, Error> {
 }
 
 /// Headers, each name once.
-struct Headers(Vec<(Cow<'static, str>, String)>);
+struct Headers<'a>(Vec<Header<'a>>);
 
-impl Headers {
+impl<'a> Headers<'a> {
     fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_ref())
     }
 
-    fn set(&mut self, name: impl Into<Cow<'static, str>>, value: String) {
-        let name = name.into();
+    fn set(&mut self, name: impl Into<Cow<'a, str>>, value: impl Into<Cow<'a, str>>) {
+        let (name, value) = (name.into(), value.into());
         match self.0.iter_mut().find(|(known, _)| *known == name) {
             Some((_, old)) => *old = value,
             None => self.0.push((name, value)),

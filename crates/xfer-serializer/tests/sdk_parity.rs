@@ -70,8 +70,8 @@ fn plain_headers<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> BTree
     plain
 }
 
-fn ours(request: &SignedRequest, scheme: &str) -> Plain {
-    let headers = plain_headers(request.headers.iter().map(|(name, value)| (name.as_ref(), value.as_str())));
+fn ours(request: &SignedRequest<'_>, scheme: &str) -> Plain {
+    let headers = plain_headers(request.headers.iter().map(|(name, value)| (name.as_ref(), value.as_ref())));
     let agent = request.header("user-agent").unwrap();
     assert!(
         agent.starts_with("aws-sdk-rust/") && agent.ends_with(concat!(" xfer/", env!("CARGO_PKG_VERSION"))),
@@ -205,7 +205,7 @@ impl Place {
     fn stamped(&self, operation: Operation, args: &ExtraArgs, stamp: &Stamp<'_>) -> Plain {
         let serializer = self.serializer();
         let identity = self.identity(&serializer);
-        let template = serializer.template(operation, &self.bucket, args).unwrap();
+        let template = serializer.template(operation, &*self.bucket, args).unwrap();
         ours(&template.stamp(stamp, Some(&identity), now()).unwrap(), self.scheme())
     }
 }

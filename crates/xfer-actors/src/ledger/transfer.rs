@@ -428,7 +428,9 @@ impl Transfer {
 
 impl Drop for Transfer {
     fn drop(&mut self) {
-        self.finish(Err(Error::internal("the transfer's actors are gone")));
+        if !self.is_finished() {
+            self.finish(Err(Error::internal("the transfer's actors are gone")));
+        }
     }
 }
 

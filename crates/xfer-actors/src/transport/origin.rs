@@ -5,6 +5,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use super::error::TransportError;
 
@@ -46,7 +47,7 @@ impl Scheme {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
     scheme: Scheme,
-    host: String,
+    host: Arc<str>,
     port: u16,
 }
 
@@ -69,7 +70,7 @@ impl Origin {
         if !literal && !named {
             return Err(TransportError::InvalidOrigin("the host has characters that host names do not have"));
         }
-        Ok(Self { scheme, host: bare.to_ascii_lowercase(), port })
+        Ok(Self { scheme, host: bare.to_ascii_lowercase().into(), port })
     }
 
     /// Plain or TLS.

@@ -103,7 +103,8 @@ impl Pool {
     pub async fn connect(&self, origin: &Origin) -> Result<Connection, TransportError> {
         let in_use = InUse::of(&self.inner);
         self.make_room();
-        let wire = self.open(origin).await?;
+        // Boxed: most requests go out on a kept connection, and need no room for what opens one.
+        let wire = Box::pin(self.open(origin)).await?;
         Ok(Connection::new(Rc::clone(&self.inner), in_use, origin.clone(), wire))
     }
 

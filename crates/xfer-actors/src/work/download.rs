@@ -18,7 +18,7 @@ use xfer_core::range::ByteRange;
 use xfer_serializer::{Operation, Stamp, decode};
 
 use super::Bench;
-use super::exchange::{Answered, ask, prepare};
+use super::exchange::{Answered, Prepared, ask, ask_prepared, prepare};
 use super::failure::of_transport;
 use crate::call::Resume;
 use crate::ledger::{Duty, cancelled};
@@ -45,16 +45,16 @@ pub(super) async fn discover(
     let facts = match head.total {
         Some(total) if total > head.facts.size => whole_object(bench, &head.facts, total).await?,
         Some(total) if total > 0 => with_checksums(bench, &answered, &head.facts, total).await?,
-        _ => head.facts.clone(),
+        _ => Arc::clone(&head.facts),
     };
     let length = first_part_length(facts.size, part_size);
     let target = call.target()?;
     call.set_landing_checksum(choose_checksum(&facts, part_size, call.validates()));
-    let certain = call.set_discovered(facts.clone());
+    let certain = call.set_discovered(&facts);
     target.open(facts.size, bench.lane.blocks.is_for(facts.size))?;
     if let Some(duty) = duty.as_deref_mut() {
         duty.shrink_memory(length);
-        duty.note(Note::Discovered(facts.clone()), length < facts.size);
+        duty.note(Note::Discovered(Arc::clone(&facts)), length < facts.size);
     }
     let range = ByteRange::new(facts.start, facts.start + length);
     let here = head.facts.size;
@@ -105,7 +105,7 @@ fn modified(error: Error) -> Error {
 /// What the first answer is of.
 struct FirstHead {
     /// Of the bytes that follow.
-    facts: ObjectFacts,
+    facts: Arc<ObjectFacts>,
     /// The object's size in bytes, where the answer is of a part and tells it.
     total: Option<u64>,
 }
@@ -115,30 +115,30 @@ struct FirstHead {
 /// range, are asked for everything; what is too much of it is not read.
 async fn first_answer(bench: &Bench<'_>) -> Result<(Answered, FirstHead), Error> {
     let call = bench.call;
-    let (_template, origin) = prepare(bench, Operation::GetObject).await?;
-    let by_part = call.args().get("Range").is_none() && bench.lane.stores.knows_parts(&origin);
+    let prepared = prepare(bench, Operation::GetObject).await?;
+    let by_part = call.args().get("Range").is_none() && bench.lane.stores.knows_parts(&prepared.origin);
     let mut refused = false;
     if by_part {
         let stamp = Stamp { part_number: Some(PartNumber::FIRST), ..Stamp::key(call.key()) };
-        match get(bench, &stamp).await {
+        match get(bench, &prepared, &stamp).await {
             Ok(answered) => {
                 let total = content_range_total(&answered);
                 // An empty object has no range; its answer is understood like a plain one.
                 let facts = answered.decode(&[], |answer| decode::get_object(answer, None))?;
-                return Ok((answered, FirstHead { facts, total }));
+                return Ok((answered, FirstHead { facts: Arc::new(facts), total }));
             }
             Err(error) if error.kind() == ErrorKind::Rejected => refused = true,
             Err(error) if error.kind() == ErrorKind::InvalidRange => {}
             Err(error) => return Err(error),
         }
     }
-    let answered = get(bench, &Stamp::key(call.key())).await?;
+    let answered = get(bench, &prepared, &Stamp::key(call.key())).await?;
     if refused {
         // It was the part that it did not like, and nothing else about the request.
-        bench.lane.stores.no_parts(&origin);
+        bench.lane.stores.no_parts(&prepared.origin);
     }
     let facts = answered.decode(&[], |answer| decode::get_object(answer, None))?;
-    Ok((answered, FirstHead { facts, total: None }))
+    Ok((answered, FirstHead { facts: Arc::new(facts), total: None }))
 }
 
 /// The size that `Content-Range: bytes a-b/size` ends with.
@@ -151,16 +151,16 @@ fn content_range_total(answered: &Answered) -> Option<u64> {
 async fn with_checksums(
     bench: &Bench<'_>,
     answered: &Answered,
-    part: &ObjectFacts,
+    part: &Arc<ObjectFacts>,
     total: u64,
-) -> Result<ObjectFacts, Error> {
+) -> Result<Arc<ObjectFacts>, Error> {
     let (stores, origin) = (&bench.lane.stores, answered.connection.origin());
     if !bench.call.asks_for_checksums() || stores.parts_tell_checksums(origin) {
-        return Ok(part.clone());
+        return Ok(Arc::clone(part));
     }
     if !part.checksums.is_empty() {
         stores.told_checksum_of_part(origin);
-        return Ok(part.clone());
+        return Ok(Arc::clone(part));
     }
     let facts = whole_object(bench, part, total).await?;
     if !facts.checksums.is_empty() {
@@ -170,7 +170,7 @@ async fn with_checksums(
 }
 
 /// Asks for the head of an object whose first part is on its way: it has the checksum of the whole, which no part's answer has.
-async fn whole_object(bench: &Bench<'_>, part: &ObjectFacts, total: u64) -> Result<ObjectFacts, Error> {
+async fn whole_object(bench: &Bench<'_>, part: &ObjectFacts, total: u64) -> Result<Arc<ObjectFacts>, Error> {
     if bench.call.asks_for_checksums() {
         let stamp = Stamp { if_match: part.etag.as_deref(), ..Stamp::key(bench.call.key()) };
         let answered = ask(bench, Operation::HeadObject, &stamp, &[]).await?;
@@ -181,7 +181,7 @@ async fn whole_object(bench: &Bench<'_>, part: &ObjectFacts, total: u64) -> Resu
             if facts.etag != part.etag {
                 return Err(Error::new(ErrorKind::ObjectModified, "its head has another ETag than its first part"));
             }
-            return Ok(facts);
+            return Ok(Arc::new(facts));
         }
         let error = answered.refusal(bench).await;
         match error.kind() {
@@ -193,7 +193,7 @@ async fn whole_object(bench: &Bench<'_>, part: &ObjectFacts, total: u64) -> Resu
             _ => return Err(error),
         }
     }
-    Ok(ObjectFacts { size: total, checksums: Vec::new(), ..part.clone() })
+    Ok(Arc::new(ObjectFacts { size: total, checksums: Vec::new(), ..part.clone() }))
 }
 
 /// Lands one range of the object with this ETag.
@@ -211,14 +211,14 @@ pub(super) async fn fetch(
     }
     let stamp =
         Stamp { range: Some(rest), if_match: (!etag.is_empty()).then_some(etag), ..Stamp::key(bench.call.key()) };
-    let answered = get(bench, &stamp).await?;
+    let answered = get(bench, &prepare(bench, Operation::GetObject).await?, &stamp).await?;
     answered.decode(&[], |answer| decode::get_object(answer, Some(rest)))?;
     land(bench, answered, range, start, rest.len(), duty).await
 }
 
 /// Asks for the object, or a range of it.
-async fn get(bench: &Bench<'_>, stamp: &Stamp<'_>) -> Result<Answered, Error> {
-    let answered = ask(bench, Operation::GetObject, stamp, &[]).await?;
+async fn get(bench: &Bench<'_>, prepared: &Prepared, stamp: &Stamp<'_>) -> Result<Answered, Error> {
+    let answered = ask_prepared(bench, prepared, stamp, &[]).await?;
     if answered.is_success() { Ok(answered) } else { Err(answered.refusal(bench).await) }
 }
 

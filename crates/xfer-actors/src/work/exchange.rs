@@ -71,8 +71,14 @@ impl Begun {
     }
 }
 
-/// The template for an operation of this call, and where it goes.
-pub(super) async fn prepare(bench: &Bench<'_>, operation: Operation) -> Result<(Arc<Template>, Origin), Error> {
+/// What the requests of one attempt are made of, and where they go.
+pub(super) struct Prepared {
+    template: Arc<Template>,
+    pub(super) origin: Origin,
+}
+
+/// Prepares the requests for an operation of this call.
+pub(super) async fn prepare(bench: &Bench<'_>, operation: Operation) -> Result<Prepared, Error> {
     let call = bench.call;
     let look;
     let args = if is_look(bench, operation) {
@@ -81,11 +87,11 @@ pub(super) async fn prepare(bench: &Bench<'_>, operation: Operation) -> Result<(
     } else {
         call.args()
     };
-    let template = call.serializer().prepare(operation, call.bucket(), args).await?;
+    let template = call.serializer().prepare(operation, Arc::clone(call.bucket()), args).await?;
     let origin = template.origin();
     let scheme = if origin.https { Scheme::Https } else { Scheme::Http };
     let origin = Origin::new(scheme, &origin.host, origin.port).map_err(of_transport)?;
-    Ok((template, origin))
+    Ok(Prepared { template, origin })
 }
 
 /// Whether this is an upload's look at what lies under its key.
@@ -107,27 +113,27 @@ fn args_of_look(args: &ExtraArgs) -> ExtraArgs {
 /// Makes a request of `stamp` and checks a connection out for it.
 pub(super) async fn begin(
     bench: &Bench<'_>,
-    operation: Operation,
+    prepared: &Prepared,
     stamp: &Stamp<'_>,
     kept: Kept,
 ) -> Result<Begun, Error> {
-    let (template, origin) = prepare(bench, operation).await?;
-    let identity = if template.needs_session() {
-        Some(session(bench, &origin).await?)
+    let identity = if prepared.template.needs_session() {
+        Some(session(bench, &prepared.origin).await?)
     } else {
-        bench.call.serializer().credentials(time_at(bench.lane.stores.clock_offset(&origin))).await?
+        let now = time_at(bench.lane.stores.clock_offset(&prepared.origin));
+        bench.call.serializer().credentials(now).await?
     };
-    begin_as(bench, &template, &origin, identity, stamp, kept).await
+    begin_as(bench, prepared, identity, stamp, kept).await
 }
 
 async fn begin_as(
     bench: &Bench<'_>,
-    template: &Template,
-    origin: &Origin,
+    prepared: &Prepared,
     identity: Option<Identity>,
     stamp: &Stamp<'_>,
     kept: Kept,
 ) -> Result<Begun, Error> {
+    let Prepared { template, origin } = prepared;
     let pool = &bench.lane.pool;
     let connection = match kept {
         Kept::Allowed => pool.checkout(origin).await,
@@ -138,8 +144,8 @@ async fn begin_as(
     let clock_offset = bench.lane.stores.clock_offset(origin);
     let request = template.stamp(stamp, identity.as_ref(), time_at(clock_offset))?;
     let mut head = Vec::with_capacity(1024);
-    let host = std::iter::once(("host", request.host.as_str()));
-    let headers = host.chain(request.headers.iter().map(|(name, value)| (name.as_ref(), value.as_str())));
+    let host = std::iter::once(("host", request.host.as_ref()));
+    let headers = host.chain(request.headers.iter().map(|(name, value)| (name.as_ref(), value.as_ref())));
     connection.encode_head(&mut head, request.method, &request.target, headers).map_err(of_transport)?;
     bench.call.requests.fetch_add(1, Ordering::Relaxed);
     bench.call.begun.get_or_init(Instant::now);
@@ -162,17 +168,18 @@ async fn session(bench: &Bench<'_>, origin: &Origin) -> Result<Identity, Error> 
     if let Some(identity) = known() {
         return Ok(identity);
     }
-    bench.lane.stores.session_turn(&scope).take(known, fetch_session(bench, &scope)).await
+    // Boxed: its future is larger than that of all else that a request does.
+    Box::pin(bench.lane.stores.session_turn(&scope).take(known, fetch_session(bench, &scope))).await
 }
 
 async fn fetch_session(bench: &Bench<'_>, scope: &SessionScope) -> Result<Identity, Error> {
     let serializer = bench.call.serializer();
-    let (template, origin) = prepare(bench, Operation::CreateSession).await?;
-    let now = || time_at(bench.lane.stores.clock_offset(&origin));
+    let prepared = prepare(bench, Operation::CreateSession).await?;
+    let now = || time_at(bench.lane.stores.clock_offset(&prepared.origin));
     let mut kept = Kept::Allowed;
     loop {
         let identity = serializer.credentials(now()).await?;
-        let begun = begin_as(bench, &template, &origin, identity, &Stamp::default(), kept).await?;
+        let begun = begin_as(bench, &prepared, identity, &Stamp::default(), kept).await?;
         match send_whole(begun, &[]).await {
             Ok(answered) => {
                 let (finished, body) = answered.read_all(bench).await?;
@@ -202,6 +209,17 @@ pub(super) async fn ask(
     stamp: &Stamp<'_>,
     body: &[u8],
 ) -> Result<Answered, Error> {
+    ask_prepared(bench, &prepare(bench, operation).await?, stamp, body).await
+}
+
+/// [`ask`], for who has prepared it already.
+pub(super) async fn ask_prepared(
+    bench: &Bench<'_>,
+    prepared: &Prepared,
+    stamp: &Stamp<'_>,
+    body: &[u8],
+) -> Result<Answered, Error> {
+    let operation = prepared.template.operation();
     // What an upload looks at may be its own object, and then it is too late to cancel.
     let commits =
         matches!(operation, Operation::CompleteMultipartUpload | Operation::DeleteObject) || is_look(bench, operation);
@@ -212,7 +230,7 @@ pub(super) async fn ask(
         let begun = tokio::select! {
             biased;
             () = bench.call.cut.made(), if cuttable => return Err(cancelled()),
-            begun = begin(bench, operation, stamp, kept) => begun?,
+            begun = begin(bench, prepared, stamp, kept) => begun?,
         };
         if commits && !bench.call.phase.try_commit() {
             return Err(cancelled());

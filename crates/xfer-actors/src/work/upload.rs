@@ -13,13 +13,13 @@ use xfer_core::range::ByteRange;
 use xfer_core::upload::UploadChecksum;
 use xfer_serializer::{Operation, Payload, Stamp, chunked, complete_multipart_upload_body, decode};
 
-use super::exchange::{Answered, Kept, ask, begin, prepare};
+use super::exchange::{Answered, Kept, Prepared, ask, begin, prepare};
 use super::failure::of_transport;
 use super::{Bench, rules_out};
 use crate::ledger::{Duty, cancelled};
 use crate::source::{FileSource, Source};
 use crate::stores::ChecksumStyle;
-use crate::transport::{Connection, Sent, TransportError};
+use crate::transport::{Connection, Origin, Sent, TransportError};
 
 /// Memory is handed to the socket in pieces of this size, so that a piece is still in the cache when it is sent after its checksum
 /// was taken: a second-level cache has 256 KiB to 2 MiB.
@@ -38,12 +38,13 @@ enum Checksummed {
 /// PutObject.
 pub(super) async fn put_object(bench: &Bench<'_>, length: u64) -> Result<Reply, Error> {
     let body = Body::new(bench, ByteRange::new(0, length), PartNumber::FIRST)?;
+    let prepared = prepare(bench, Operation::PutObject).await?;
     let checksum = match &bench.call.checksum {
         UploadChecksum::CallerGiven(given) => Checksummed::Header(given.clone()),
-        _ => choose(bench, Operation::PutObject, &body).await?,
+        _ => choose(bench, &prepared.origin, &body).await?,
     };
-    let (answered, sent) =
-        stream(bench, Operation::PutObject, Stamp::key(bench.call.key()), &body, &checksum, true).await?;
+    let stamp = Stamp::key(bench.call.key());
+    let (answered, sent) = stream(bench, &prepared, stamp, &body, &checksum, true).await?;
     let (finished, body) = answered.read_all(bench).await?;
     let object = finished.decode(&body, decode::put_object)?;
     if let Source::Once(once) = bench.call.source()? {
@@ -60,9 +61,10 @@ pub(super) async fn upload_part(
     range: ByteRange,
 ) -> Result<Reply, Error> {
     let body = Body::new(bench, range, number)?;
-    let checksum = choose(bench, Operation::UploadPart, &body).await?;
+    let prepared = prepare(bench, Operation::UploadPart).await?;
+    let checksum = choose(bench, &prepared.origin, &body).await?;
     let stamp = Stamp { part_number: Some(number), upload_id: Some(upload_id), ..Stamp::key(bench.call.key()) };
-    let (answered, sent) = stream(bench, Operation::UploadPart, stamp, &body, &checksum, false).await?;
+    let (answered, sent) = stream(bench, &prepared, stamp, &body, &checksum, false).await?;
     let (finished, body) = answered.read_all(bench).await?;
     let etag = finished.decode(&body, decode::upload_part)?;
     if let Source::Once(once) = bench.call.source()? {
@@ -192,10 +194,9 @@ fn multipart_checksum(bench: &Bench<'_>) -> Option<(Algorithm, ChecksumKind)> {
 }
 
 /// How this body's checksum travels: as the call asks for it, and as the store takes it.
-async fn choose(bench: &Bench<'_>, operation: Operation, body: &Body<'_>) -> Result<Checksummed, Error> {
+async fn choose(bench: &Bench<'_>, origin: &Origin, body: &Body<'_>) -> Result<Checksummed, Error> {
     let Some(algorithm) = bench.call.part_checksum() else { return Ok(Checksummed::Plain) };
-    let (_template, origin) = prepare(bench, operation).await?;
-    match bench.lane.stores.checksum_style(&origin).max(bench.progress.checksum_style()) {
+    match bench.lane.stores.checksum_style(origin).max(bench.progress.checksum_style()) {
         ChecksumStyle::Trailer => Ok(Checksummed::Trailer(algorithm)),
         ChecksumStyle::Header => body.checksum(bench, algorithm).await.map(Checksummed::Header),
         ChecksumStyle::Without => Ok(Checksummed::Plain),
@@ -205,7 +206,7 @@ async fn choose(bench: &Bench<'_>, operation: Operation, body: &Body<'_>) -> Res
 /// Sends head and body and reads the answer's head; returns the checksum that went along. A refusal is an error.
 async fn stream(
     bench: &Bench<'_>,
-    operation: Operation,
+    prepared: &Prepared,
     stamp: Stamp<'_>,
     body: &Body<'_>,
     checksum: &Checksummed,
@@ -225,7 +226,7 @@ async fn stream(
     }
     let mut kept = Kept::Allowed;
     loop {
-        let mut begun = begin(bench, operation, &stamp, kept).await?;
+        let mut begun = begin(bench, prepared, &stamp, kept).await?;
         let head = std::mem::take(&mut begun.head);
         let mut sender = Sender {
             bench,

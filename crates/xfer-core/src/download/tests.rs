@@ -71,7 +71,7 @@ impl Bench {
 
     fn discovered(&mut self, facts: ObjectFacts) {
         let job = self.jobs.iter().find(|(_, job)| matches!(job, Job::Discover { .. })).unwrap().0;
-        self.on(Event::Noted { job, note: Note::Discovered(facts) });
+        self.on(Event::Noted { job, note: Note::Discovered(Arc::new(facts)) });
     }
 
     /// Lands a range whole, with the checksum of what belongs there.
@@ -401,7 +401,7 @@ fn defects_elsewhere_are_failures_not_crashes() {
     let mut bench = Bench::start(SPEC);
     bench.discovered(facts(300));
     let job = bench.jobs[1].0;
-    bench.on(Event::Noted { job, note: Note::Discovered(facts(9)) });
+    bench.on(Event::Noted { job, note: Note::Discovered(Arc::new(facts(9))) });
     bench.landed("100", 300);
     bench.on(Event::Failed { job, error: Error::internal("late") });
     assert_eq!(bench.names(), ["first", "200"]);

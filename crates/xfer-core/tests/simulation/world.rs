@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use xfer_core::budget::{Budget, Cost, InUse, Limits, Taken};
@@ -358,7 +359,7 @@ impl World {
         let Side::Download { object, .. } = &transfer.side else { panic!("only downloads discover") };
         let facts = object.clone();
         if transfer.jobs.contains_key(&job) && !self.chance(self.weather.failures / 2.0) {
-            self.echoing(id, Event::Noted { job, note: Note::Discovered(facts) });
+            self.echoing(id, Event::Noted { job, note: Note::Discovered(Arc::new(facts)) });
         }
     }
 
@@ -627,7 +628,7 @@ impl World {
                 let whole = *commit && length == facts.size && mismatch(&facts, &checksum).is_none();
                 transfer.committed |= whole;
                 // However the head came, it came before the body.
-                self.tell(id, Event::Noted { job, note: Note::Discovered(facts) });
+                self.tell(id, Event::Noted { job, note: Note::Discovered(Arc::new(facts)) });
                 let checksum = Some(checksum);
                 match whole {
                     true => Reply::ObjectLanded { length, checksum },

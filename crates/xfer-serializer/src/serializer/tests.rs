@@ -28,13 +28,18 @@ fn credentials() -> Credentials {
     Credentials::new("AKIDEXAMPLE", "SECRETSECRET", Some("TOKENTOKEN".to_owned()), None, "test")
 }
 
-fn stamped(serializer: &RequestSerializer, operation: Operation, args: &ExtraArgs, stamp: &Stamp<'_>) -> SignedRequest {
+fn stamped(
+    serializer: &RequestSerializer,
+    operation: Operation,
+    args: &ExtraArgs,
+    stamp: &Stamp<'_>,
+) -> SignedRequest<'static> {
     let template = serializer.template(operation, "photos", args).unwrap();
-    template.stamp(stamp, None, SystemTime::UNIX_EPOCH).unwrap()
+    template.stamp(stamp, None, SystemTime::UNIX_EPOCH).unwrap().into_owned()
 }
 
 /// One line for the request, then one for each header but the User-Agent.
-fn golden(request: &SignedRequest) -> Vec<String> {
+fn golden(request: &SignedRequest<'_>) -> Vec<String> {
     let mut lines = vec![format!("{} {} {}", request.method, request.host, request.target)];
     let headers = request.headers.iter().filter(|(name, _)| name != "user-agent");
     lines.extend(headers.map(|(name, value)| format!("{name}: {value}")));
@@ -397,7 +402,7 @@ fn the_sdk_runs_once_for_each_kind_of_request() {
 fn the_cache_is_bounded() {
     let serializer = aws();
     for number in 0..1_100 {
-        serializer.template(Operation::GetObject, &format!("bucket-{number}"), &ExtraArgs::new()).unwrap();
+        serializer.template(Operation::GetObject, format!("bucket-{number}"), &ExtraArgs::new()).unwrap();
     }
     assert_eq!(serializer.templates.len(), 1_024);
     serializer.template(Operation::GetObject, "bucket-1099", &ExtraArgs::new()).unwrap();
@@ -413,7 +418,7 @@ fn regions_are_learnt() {
     let identity = Identity::new(credentials());
     let request = |bucket: &str| {
         let template = serializer.template(Operation::GetObject, bucket, &ExtraArgs::new()).unwrap();
-        template.stamp(&Stamp::key("k"), Some(&identity), SystemTime::UNIX_EPOCH).unwrap()
+        template.stamp(&Stamp::key("k"), Some(&identity), SystemTime::UNIX_EPOCH).unwrap().into_owned()
     };
     assert_eq!(request("photos").host, "photos.s3.us-east-1.amazonaws.com");
     assert!(serializer.learn_region("photos", "eu-north-1"));
@@ -509,7 +514,7 @@ fn who_may_sign_what() {
     let own = Identity::new(credentials());
     let sign = |bucket: &str, identity: Option<&Identity>| {
         let template = serializer.template(Operation::GetObject, bucket, &ExtraArgs::new()).unwrap();
-        template.stamp(&Stamp::key("k"), identity, SystemTime::UNIX_EPOCH)
+        template.stamp(&Stamp::key("k"), identity, SystemTime::UNIX_EPOCH).map(SignedRequest::into_owned)
     };
     assert_eq!(sign("photos", None).unwrap_err().kind(), ErrorKind::Credentials);
     assert!(sign("photos", Some(&own)).is_ok());

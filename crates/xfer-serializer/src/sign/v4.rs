@@ -3,7 +3,6 @@
 //! The rules are those of aws-sigv4, whose HMACs are used; what is ours is that the canonical request is written straight into one string, and
 //! that the signing key, which changes once a day, is kept with the identity. The tests compare with aws-sigv4 for requests of every kind.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -17,6 +16,7 @@ use xfer_core::error::{Error, ErrorKind};
 
 use super::{SESSION_TOKEN, Unsigned, content_sha256};
 use crate::identity::Identity;
+use crate::stamp::Header;
 
 /// Headers that are sent and not signed: proxies change them.
 const NOT_SIGNED: [&str; 4] = ["authorization", "user-agent", "x-amzn-trace-id", "transfer-encoding"];
@@ -36,34 +36,50 @@ pub(super) fn headers(
     scope: Scope<'_>,
     identity: &Identity,
     now: SystemTime,
-) -> Result<Vec<(Cow<'static, str>, String)>, Error> {
+) -> Result<Vec<Header<'static>>, Error> {
     let credentials =
         identity.inner().data::<Credentials>().ok_or_else(|| Error::internal("an identity without credentials"))?;
+    let Scope { region, service, session } = scope;
     let time = amz_date(now)?;
     let date = &time[..8];
     let hash = content_sha256(request.payload);
-    let mut added = vec![(Cow::Borrowed("x-amz-date"), time.clone())];
-    added.push((Cow::Borrowed("x-amz-content-sha256"), hash.to_owned()));
-    if let Some(token) = credentials.session_token() {
-        let name = if scope.session { SESSION_TOKEN } else { "x-amz-security-token" };
-        added.push((Cow::Borrowed(name), token.to_owned()));
+    let token_name = if session { SESSION_TOKEN } else { "x-amz-security-token" };
+    let token = credentials.session_token().map(|token| (token_name, token));
+
+    let (authority, target) = split(request.url)?;
+    let mut lines: Vec<(&str, &str)> = Vec::with_capacity(request.headers.len() + 4);
+    lines.extend([("host", authority), ("x-amz-content-sha256", hash), ("x-amz-date", &time)]);
+    lines.extend(token);
+    lines.extend(request.headers.iter().map(|(name, value)| (name.as_ref(), value.as_ref())));
+    lines.retain(|(name, _)| !NOT_SIGNED.contains(name));
+    lines.sort_unstable();
+
+    let access_key = credentials.access_key_id();
+    let names: usize = lines.iter().map(|(name, _)| name.len() + 1).sum();
+    let mut authorization = String::with_capacity(names + access_key.len() + region.len() + service.len() + 160);
+    authorization.extend(["AWS4-HMAC-SHA256 Credential=", access_key, "/"]);
+    authorization.extend([date, "/", region, "/", service, "/aws4_request, SignedHeaders="]);
+    let begun = authorization.len();
+    for (index, (name, _)) in lines.iter().enumerate() {
+        authorization.extend([if index > 0 { ";" } else { "" }, name]);
     }
-    let (canonical, signed) = canonical_request(request, &added, hash)?;
+    let canonical = canonical_request(request.method, target, &lines, &authorization[begun..], hash)?;
     let mut digest = [0; 64];
     hex::encode_to_slice(Sha256::digest(canonical), &mut digest)
         .map_err(|_| Error::internal("a digest of another length"))?;
-    let digest = String::from_utf8_lossy(&digest);
-    let Scope { region, service, .. } = scope;
-    let to_sign = format!("AWS4-HMAC-SHA256\n{time}\n{date}/{region}/{service}/aws4_request\n{digest}");
+    let digest = std::str::from_utf8(&digest).map_err(|_| Error::internal("a digest in other letters"))?;
+    let mut to_sign = String::with_capacity(region.len() + service.len() + 128);
+    to_sign.extend(["AWS4-HMAC-SHA256\n", &time, "\n", date, "/", region, "/", service, "/aws4_request\n", digest]);
     let key = identity.signing_keys().get(date, region, service, || {
         generate_signing_key(credentials.secret_access_key(), now, region, service).as_ref().to_vec()
     });
-    let signature = calculate_signature(key.as_slice(), to_sign.as_bytes());
-    let authorization = format!(
-        "AWS4-HMAC-SHA256 Credential={}/{date}/{region}/{service}/aws4_request, SignedHeaders={signed}, Signature={signature}",
-        credentials.access_key_id()
-    );
-    added.push((Cow::Borrowed("authorization"), authorization));
+    authorization.extend([", Signature=", &calculate_signature(key.as_slice(), to_sign.as_bytes())]);
+
+    let mut added: Vec<Header<'static>> = Vec::with_capacity(4);
+    added.extend(token.map(|(name, token)| (name.into(), token.to_owned().into())));
+    added.push(("x-amz-date".into(), time.into()));
+    added.push(("x-amz-content-sha256".into(), hash.into()));
+    added.push(("authorization".into(), authorization.into()));
     Ok(added)
 }
 
@@ -77,47 +93,32 @@ fn amz_date(now: SystemTime) -> Result<String, Error> {
     Ok(time)
 }
 
-/// The canonical request, and the names of the headers in it.
+/// The canonical request of header `lines` in their order, whose names are `signed`.
 fn canonical_request(
-    request: &Unsigned<'_>,
-    added: &[(Cow<'static, str>, String)],
+    method: &str,
+    target: &str,
+    lines: &[(&str, &str)],
+    signed: &str,
     hash: &str,
-) -> Result<(String, String), Error> {
-    let (authority, target) = split(request.url)?;
+) -> Result<String, Error> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let mut lines: Vec<(&str, &str)> = Vec::with_capacity(request.headers.len() + added.len() + 1);
-    lines.push(("host", authority));
-    lines.extend(request.headers.iter().chain(added).map(|(name, value)| (name.as_ref(), value.as_str())));
-    lines.retain(|(name, _)| !NOT_SIGNED.contains(name));
-    lines.sort_unstable();
-    let length: usize = lines.iter().map(|(name, value)| 2 * name.len() + value.len() + 3).sum();
-    let mut canonical = String::with_capacity(length + request.url.len() + 96);
-    let mut signed = String::with_capacity(length);
-    canonical.push_str(request.method);
-    canonical.push('\n');
-    canonical.push_str(if path.is_empty() { "/" } else { path });
-    canonical.push('\n');
+    let length: usize = lines.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
+    let mut canonical = String::with_capacity(length + target.len() + signed.len() + 96);
+    canonical.extend([method, "\n", if path.is_empty() { "/" } else { path }, "\n"]);
     push_query(&mut canonical, query);
     canonical.push('\n');
     for (name, value) in lines {
-        if value.bytes().any(|byte| !matches!(byte, b'\t' | b' '..=b'~')) {
+        // All bytes, without a stop at the first: so many are looked at at a time.
+        if value.bytes().fold(false, |found, byte| found | !matches!(byte, b'\t' | b' '..=b'~')) {
             let text = format!("the header {name} has characters in it that cannot be signed");
             return Err(Error::new(ErrorKind::InvalidArgument, text));
         }
-        canonical.push_str(name);
-        canonical.push(':');
+        canonical.extend([name, ":"]);
         push_trimmed(&mut canonical, value);
         canonical.push('\n');
-        if !signed.is_empty() {
-            signed.push(';');
-        }
-        signed.push_str(name);
     }
-    canonical.push('\n');
-    canonical.push_str(&signed);
-    canonical.push('\n');
-    canonical.push_str(hash);
-    Ok((canonical, signed))
+    canonical.extend(["\n", signed, "\n", hash]);
+    Ok(canonical)
 }
 
 /// Authority, without a port that the scheme implies, and the rest of a URL.
@@ -133,6 +134,11 @@ fn split(url: &str) -> Result<(&str, &str), Error> {
 
 /// The parts of a query that is encoded already, in their order.
 fn push_query(canonical: &mut String, query: &str) {
+    // No more than one part has no order, and most requests have no more.
+    if !query.contains('&') {
+        let equals = if query.is_empty() || query.contains('=') { "" } else { "=" };
+        return canonical.extend([query, equals]);
+    }
     let mut parts: Vec<(&str, &str)> = query
         .split('&')
         .filter(|part| !part.is_empty())
