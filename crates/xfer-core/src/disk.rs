@@ -1,7 +1,7 @@
 //! How a file's bytes are read and written without holding others up.
 //!
 //! Decides: after a slow call, the next ones go elsewhere, and when these are quick again, they come back ([`Gate`]); whether a large
-//! file is written past the page cache ([`DirectWrites`]). Never: makes a call.
+//! file is written past the page cache ([`DirectWrites`]), and by how much memory ([`BlockSupply`]). Never: makes a call.
 
 use std::time::Duration;
 
@@ -94,6 +94,51 @@ impl DirectWrites {
     }
 }
 
+/// Blocks of memory that direct writes begin with. With a quick network and a quick disk more would only be more memory.
+const USUAL_BLOCKS: usize = 8;
+/// And the most of them.
+const MOST_BLOCKS: usize = 32;
+
+/// The rule for the memory of direct writes. A block belongs to one part from its first byte until it is written: over a network that is quick
+/// because it has many slow connections, a few blocks would be filled for long, and keep the other connections waiting.
+///
+/// ```
+/// use xfer_core::disk::BlockSupply;
+/// let mut blocks = BlockSupply::default();
+/// assert_eq!(blocks.count(), 8);
+/// blocks.waited_for(0);
+/// assert_eq!(blocks.count(), 9);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockSupply {
+    count: usize,
+}
+
+impl BlockSupply {
+    /// After such a wait for a block there may be one more.
+    pub const PATIENCE: Duration = Duration::from_millis(25);
+
+    /// How many there may be.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// A part has waited [`PATIENCE`](Self::PATIENCE) for a block, and so many are being written now: if these are many it waits for the disk,
+    /// which is no quicker with more of them. Returns whether there is one more.
+    pub fn waited_for(&mut self, being_written: usize) -> bool {
+        let more = self.count < MOST_BLOCKS && being_written * 2 < self.count;
+        self.count += usize::from(more);
+        more
+    }
+}
+
+impl Default for BlockSupply {
+    fn default() -> BlockSupply {
+        BlockSupply { count: USUAL_BLOCKS }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +156,17 @@ mod tests {
         assert!(!writes(DIRECT_TRIAL, second), "134 MB/s, and all of the time was waited for");
         assert!(writes(DIRECT_TRIAL, second / 4), "134 MB/s was all that came");
         assert!(writes(250_000_000, second), "a quick disk");
+    }
+
+    #[test]
+    fn blocks_become_more_while_the_network_fills_them_and_not_while_the_disk_empties_them() {
+        let mut blocks = BlockSupply::default();
+        assert!(!blocks.waited_for(USUAL_BLOCKS), "all wait for the disk");
+        assert!(!blocks.waited_for(USUAL_BLOCKS / 2), "half of them do");
+        assert!(blocks.waited_for(USUAL_BLOCKS / 2 - 1));
+        assert_eq!(blocks.count(), USUAL_BLOCKS + 1);
+        while blocks.waited_for(0) {}
+        assert_eq!(blocks.count(), MOST_BLOCKS);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Large files past the page cache: blocks of aligned memory, filled by the lane and written by other threads.
+//! Large files past the page cache: blocks of aligned memory, filled by the lane, from the socket where that can be, and written by other
+//! threads.
 //!
 //! A page cache that is about to be flooded costs more than it gives: each page is found, cleared, copied into, written out and thrown away. Direct
 //! writes leave it alone, take a third of the processor's time, and leave what other programs have cached. Where it helps is decided by
@@ -11,36 +12,45 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
-use xfer_core::disk::{DIRECT_WRITES_FROM, DirectWrites};
+use tokio::time::timeout;
+use xfer_core::disk::{BlockSupply, DIRECT_WRITES_FROM, DirectWrites};
 
 use crate::disk::write_all_at;
 
 /// Memory, offsets and lengths are multiples of this: of the largest sector that disks have, which is a page as well.
 const ALIGN: usize = 4096;
-/// Bytes of a block: large enough that a disk is busy with it for longer than a thread takes to wake up.
-const BLOCK: usize = 512 << 10;
-/// Blocks of all lanes together: 8 MiB.
-const BLOCKS: usize = 16;
+/// Bytes of a block: large enough that a disk is busy with it for much longer than a thread takes to wake up.
+const BLOCK: usize = 1 << 20;
 
 /// The blocks that a system's downloads share.
 pub(crate) struct BlockPool {
+    /// As many as `supply` counts, those that are drawn included.
     permits: Arc<Semaphore>,
+    supply: Mutex<BlockSupply>,
     idle: Mutex<Vec<Box<[u8]>>>,
+    being_written: AtomicUsize,
     /// Files of so many bytes are written directly.
     from: AtomicU64,
 }
 
 impl Default for BlockPool {
     fn default() -> BlockPool {
-        let from = AtomicU64::new(DIRECT_WRITES_FROM);
-        BlockPool { permits: Arc::new(Semaphore::new(BLOCKS)), idle: Mutex::default(), from }
+        let supply = BlockSupply::default();
+        BlockPool {
+            permits: Arc::new(Semaphore::new(supply.count())),
+            supply: Mutex::new(supply),
+            idle: Mutex::default(),
+            being_written: AtomicUsize::new(0),
+            from: AtomicU64::new(DIRECT_WRITES_FROM),
+        }
     }
 }
 
@@ -57,16 +67,35 @@ impl BlockPool {
 
     /// A block, once one is free. Whoever has one gives it back when it is written, or when its download breaks off; none waits for another.
     async fn draw(self: &Arc<Self>) -> io::Result<Block> {
-        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(io::Error::other)?;
+        let mut turn = pin!(Arc::clone(&self.permits).acquire_owned());
+        let permit = loop {
+            match timeout(BlockSupply::PATIENCE, &mut turn).await {
+                Ok(permit) => break permit.map_err(io::Error::other)?,
+                Err(_) => {
+                    if self.supply.lock().waited_for(self.being_written.load(Ordering::Relaxed)) {
+                        self.permits.add_permits(1);
+                    }
+                }
+            }
+        };
         let kept = self.idle.lock().pop();
         // Longer by what it may take to get to an aligned address.
         let memory = kept.unwrap_or_else(|| vec![0; BLOCK + ALIGN].into_boxed_slice());
         let skip = memory.as_ptr().align_offset(ALIGN).min(ALIGN);
-        Ok(Block { memory, skip, filled: 0, pool: Arc::clone(self), _permit: permit })
+        Ok(Block { memory, skip, filled: 0, is_written: false, pool: Arc::clone(self), _permit: permit })
     }
 
-    /// Frees the memory that is not in use.
+    /// Frees the memory that is not in use; if none is, there are as many blocks as at first again.
     pub(crate) fn trim(&self) {
+        let mut supply = self.supply.lock();
+        if let Ok(all) = u32::try_from(supply.count())
+            && let Ok(permits) = self.permits.try_acquire_many(all)
+        {
+            let first = BlockSupply::default();
+            permits.forget();
+            self.permits.add_permits(first.count());
+            *supply = first;
+        }
         let freed = std::mem::take(&mut *self.idle.lock());
         drop(freed);
     }
@@ -77,6 +106,7 @@ struct Block {
     memory: Box<[u8]>,
     skip: usize,
     filled: usize,
+    is_written: bool,
     pool: Arc<BlockPool>,
     _permit: OwnedSemaphorePermit,
 }
@@ -90,11 +120,15 @@ impl Block {
         self.filled == BLOCK
     }
 
+    fn room(&mut self) -> &mut [u8] {
+        &mut self.memory[self.skip + self.filled..self.skip + BLOCK]
+    }
+
     /// Takes as many bytes as there is room for.
     fn take(&mut self, bytes: &[u8]) -> usize {
-        let taken = bytes.len().min(BLOCK - self.filled);
-        let start = self.skip + self.filled;
-        self.memory[start..start + taken].copy_from_slice(&bytes[..taken]);
+        let room = self.room();
+        let taken = bytes.len().min(room.len());
+        room[..taken].copy_from_slice(&bytes[..taken]);
         self.filled += taken;
         taken
     }
@@ -103,6 +137,7 @@ impl Block {
 impl Drop for Block {
     fn drop(&mut self) {
         self.pool.idle.lock().push(std::mem::take(&mut self.memory));
+        self.pool.being_written.fetch_sub(usize::from(self.is_written), Ordering::Relaxed);
     }
 }
 
@@ -174,6 +209,33 @@ impl Blocks {
         Ok(())
     }
 
+    /// Whether the part's next byte goes into a block.
+    pub(crate) fn are_aligned(&self) -> bool {
+        self.block.is_some() || self.offset.is_multiple_of(ALIGN as u64)
+    }
+
+    /// Memory for the part's next bytes if they [go into a block](Self::are_aligned), at least one of them.
+    ///
+    /// # Errors
+    /// When there are no blocks any more.
+    pub(crate) async fn room(&mut self) -> io::Result<&mut [u8]> {
+        let block = match self.block.take() {
+            Some(block) => block,
+            None => self.pool.draw().await?,
+        };
+        Ok(self.block.insert(block).room())
+    }
+
+    /// So many bytes were put into the [room](Self::room).
+    ///
+    /// # Errors
+    /// Of a write of these or of earlier bytes.
+    pub(crate) async fn filled(&mut self, bytes: usize) -> io::Result<()> {
+        let Some(block) = &mut self.block else { return Ok(()) };
+        block.filled = BLOCK.min(block.filled + bytes);
+        if block.is_full() { self.flush().await } else { Ok(()) }
+    }
+
     /// Brings everything into the file.
     ///
     /// # Errors
@@ -194,6 +256,8 @@ impl Blocks {
         self.offset += length;
         if aligned > 0 {
             let direct = Arc::clone(&self.direct);
+            block.is_written = true;
+            self.pool.being_written.fetch_add(1, Ordering::Relaxed);
             self.writing = Some(tokio::task::spawn_blocking(move || {
                 let begun = Instant::now();
                 let result = write_all_at(&direct.file, block.bytes(), offset);

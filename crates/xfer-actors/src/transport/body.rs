@@ -103,6 +103,21 @@ impl BodyDecoder {
         }
     }
 
+    /// How many bytes of a body of known length are still to come.
+    pub(crate) fn left(&self) -> Option<u64> {
+        match self.state {
+            State::Length(left) => Some(left),
+            _ => None,
+        }
+    }
+
+    /// So many bytes of a body of known length, at most those that are [left](Self::left), came without having been looked at here.
+    pub(crate) fn passed(&mut self, bytes: u64) {
+        if let State::Length(left) = self.state {
+            self.state = if bytes >= left { State::Done } else { State::Length(left - bytes) };
+        }
+    }
+
     /// The server has closed: is that where this body ends? For a body without any other end it is; `clean` says whether TLS
     /// vouches for the close (without TLS nothing can, and HTTP accepts it).
     pub(crate) fn closed(&mut self, clean: bool) -> bool {

@@ -205,6 +205,35 @@ impl Connection {
         Ok(range.map(|range| self.wire.inbox.take_owned(range)))
     }
 
+    /// Waits until more of the body can be [received](Self::receive_into) straight into the caller's memory. `false` where that cannot be:
+    /// [`Self::next_chunk`] has bytes that were received already, opens what is sealed, and finds the body's end.
+    ///
+    /// # Errors
+    /// As [`Self::next_chunk`].
+    pub(crate) async fn can_receive_into(&mut self) -> Result<bool, TransportError> {
+        let patience = Patience::Idle(self.pool.shared.config.idle_timeout);
+        let Phase::Body(body) = &self.phase else { return Ok(false) };
+        if body.left().is_none() || !self.wire.is_bare() {
+            return Ok(false);
+        }
+        self.wire.readable(patience).await?;
+        Ok(true)
+    }
+
+    /// Receives what there is of the body, after [`Self::can_receive_into`] has said that it can; how many bytes, 0 when the wait was in
+    /// vain.
+    ///
+    /// # Errors
+    /// As [`Self::next_chunk`].
+    pub(crate) fn receive_into(&mut self, memory: &mut [u8]) -> Result<usize, TransportError> {
+        let Phase::Body(body) = &mut self.phase else { return Ok(0) };
+        let most =
+            body.left().map_or(0, |left| usize::try_from(left).map_or(memory.len(), |left| left.min(memory.len())));
+        let received = self.wire.receive_into(&mut memory[..most])?;
+        body.passed(received as u64);
+        Ok(received)
+    }
+
     /// The rest of the body, whole.
     ///
     /// # Errors

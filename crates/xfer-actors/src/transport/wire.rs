@@ -255,6 +255,39 @@ impl Wire {
         }
     }
 
+    /// Whether the next byte from the socket is the next byte of the stream: nothing is sealed, and nothing waits in the inbox.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.session.is_none() && self.inbox.is_empty()
+    }
+
+    /// Waits until there is something to receive.
+    pub(crate) async fn readable(&mut self, patience: Patience) -> Result<(), TransportError> {
+        self.inbox.rest();
+        consume_budget().await;
+        self.wait(Interest::READABLE, patience).await.map(drop)
+    }
+
+    /// Receives what is there of a [bare](Self::is_bare) stream into `memory`, without waiting; 0 if that is nothing yet.
+    pub(crate) fn receive_into(&mut self, memory: &mut [u8]) -> Result<usize, TransportError> {
+        loop {
+            let read = self.stream.try_read(memory);
+            self.drained = matches!(read, Ok(n) if n < memory.len());
+            return match read {
+                Ok(0) if !memory.is_empty() => {
+                    self.peer_closed = true;
+                    Err(TransportError::Closed(self.progress))
+                }
+                Ok(n) => {
+                    self.progress.received_any |= n > 0;
+                    Ok(n)
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(0),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => Err(TransportError::from_io(&e, self.progress)),
+            };
+        }
+    }
+
     /// Receives what is there, without waiting.
     pub(crate) fn receive(&mut self) -> Result<Option<Received>, TransportError> {
         while !self.peer_closed {

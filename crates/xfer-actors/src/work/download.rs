@@ -17,9 +17,9 @@ use xfer_core::plan::first_part_length;
 use xfer_core::range::ByteRange;
 use xfer_serializer::{Operation, Stamp, decode};
 
-use super::Bench;
 use super::exchange::{Answered, Prepared, ask, ask_prepared, prepare};
 use super::failure::of_transport;
+use super::{Bench, PIECE};
 use crate::call::Resume;
 use crate::ledger::{Duty, cancelled};
 use crate::target::direct::Blocks;
@@ -316,11 +316,22 @@ impl Landing<'_> {
         blocks: &mut Blocks,
     ) -> Result<(), Error> {
         while self.landed < self.until {
+            let failed = |error| target.write_error(error);
             let wanted = self.until - self.landed;
+            // Past the receive buffer. A block is drawn when there is something to put into it: a socket that waits needs none.
+            if blocks.are_aligned() && answered.connection.can_receive_into().await.map_err(of_transport)? {
+                let room = blocks.room().await.map_err(failed)?;
+                let most = usize::try_from(wanted).map_or(PIECE, |wanted| wanted.min(PIECE)).min(room.len());
+                let length = answered.connection.receive_into(&mut room[..most]).map_err(of_transport)?;
+                self.hash(&room[..length]);
+                blocks.filled(length).await.map_err(failed)?;
+                self.count(length);
+                continue;
+            }
             let Some(chunk) = answered.connection.next_chunk().await.map_err(of_transport)? else { break };
             let chunk = cut(chunk, wanted);
             self.hash(chunk);
-            blocks.write(chunk).await.map_err(|error| target.write_error(error))?;
+            blocks.write(chunk).await.map_err(failed)?;
             let length = chunk.len();
             self.count(length);
         }

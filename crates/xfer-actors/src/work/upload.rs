@@ -15,15 +15,11 @@ use xfer_serializer::{Operation, Payload, Stamp, chunked, complete_multipart_upl
 
 use super::exchange::{Answered, Kept, Prepared, ask, begin, prepare};
 use super::failure::of_transport;
-use super::{Bench, rules_out};
+use super::{Bench, PIECE, rules_out};
 use crate::ledger::{Duty, cancelled};
 use crate::source::{FileSource, Source};
 use crate::stores::ChecksumStyle;
 use crate::transport::{Connection, Origin, Sent, TransportError};
-
-/// Memory is handed to the socket in pieces of this size, so that a piece is still in the cache when it is sent after its checksum
-/// was taken: a second-level cache has 256 KiB to 2 MiB.
-const PIECE: usize = 256 << 10;
 
 /// How a body's checksum travels.
 enum Checksummed {

@@ -34,8 +34,10 @@ async fn written(bounds: &[u64], piece: usize) -> Vec<u8> {
     for part in parts {
         part.await.unwrap();
     }
-    assert_eq!(pool.permits.available_permits(), BLOCKS, "every block has come back");
-    assert!(pool.idle.lock().len() <= BLOCKS);
+    let blocks = pool.supply.lock().count();
+    assert_eq!(pool.permits.available_permits(), blocks, "every block has come back");
+    assert!(pool.idle.lock().len() <= blocks);
+    assert_eq!(pool.being_written.load(Ordering::Relaxed), 0);
     std::fs::read(&path).unwrap()
 }
 
@@ -58,7 +60,8 @@ async fn every_byte_gets_to_its_place_however_parts_and_pieces_lie() {
 
 #[tokio::test]
 async fn many_parts_share_few_blocks() {
-    let bounds: Vec<u64> = (0..=3 * BLOCKS as u64).map(|part| part * (BLOCK as u64 + 1)).collect();
+    let bounds: Vec<u64> =
+        (0..=3 * BlockSupply::default().count() as u64).map(|part| part * (BLOCK as u64 + 1)).collect();
     let bytes =
         tokio::time::timeout(Duration::from_secs(60), written(&bounds, 100_000)).await.expect("none waits for ever");
     assert!(bytes == pattern(0, *bounds.last().unwrap() as usize));
@@ -76,7 +79,32 @@ async fn a_write_that_fails_is_told() {
     let mut blocks = Blocks::new(&pool, direct, file, 0);
     blocks.write(&[1; 4096]).await.unwrap();
     assert!(blocks.finish().await.is_err());
-    assert_eq!(pool.permits.available_permits(), BLOCKS);
+    assert_eq!(pool.permits.available_permits(), BlockSupply::default().count());
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_slow_connections_gets_a_block_of_its_own_and_all_are_given_up_again() {
+    let pool = Arc::new(BlockPool::default());
+    let usual = BlockSupply::default().count();
+    let mut filling = Vec::new();
+    for _ in 0..usual {
+        filling.push(pool.draw().await.unwrap());
+    }
+    filling.push(tokio::time::timeout(2 * BlockSupply::PATIENCE, pool.draw()).await.expect("one more").unwrap());
+    for block in filling.iter_mut().take(usual) {
+        block.is_written = true;
+        pool.being_written.fetch_add(1, Ordering::Relaxed);
+    }
+    assert!(
+        tokio::time::timeout(4 * BlockSupply::PATIENCE, pool.draw()).await.is_err(),
+        "the disk is what all wait for"
+    );
+    pool.trim();
+    assert_eq!(pool.supply.lock().count(), usual + 1, "they are in use");
+    drop(filling);
+    pool.trim();
+    assert_eq!((pool.supply.lock().count(), pool.permits.available_permits()), (usual, usual));
+    assert!(pool.idle.lock().is_empty());
 }
 
 #[test]

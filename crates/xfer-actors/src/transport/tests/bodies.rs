@@ -129,6 +129,71 @@ fn large_bodies_arrive_borrowed_and_owned() {
     });
 }
 
+/// A body by way of the caller's memory, `most` bytes at a time, and how many of them came straight.
+async fn straight(connection: &mut Connection, most: usize) -> Result<(Vec<u8>, usize), TransportError> {
+    let (mut got, mut straight, mut memory) = (Vec::new(), 0, vec![0; most]);
+    loop {
+        if connection.can_receive_into().await? {
+            let received = connection.receive_into(&mut memory)?;
+            got.extend_from_slice(&memory[..received]);
+            straight += received;
+        } else if let Some(chunk) = connection.next_chunk().await? {
+            got.extend_from_slice(chunk);
+        } else {
+            return Ok((got, straight));
+        }
+    }
+}
+
+#[test]
+fn bodies_of_known_length_are_received_straight_into_the_callers_memory() {
+    lane(async {
+        let body = pattern(5_000_001);
+        let mut sized = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len()).into_bytes();
+        sized.extend_from_slice(&body);
+        let mut coded = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+        coded.extend_from_slice(&chunked(&body));
+        for (answer, most, is_sized) in [
+            (sized.clone(), 777, true),
+            (sized.clone(), 300_000, true),
+            (sized, 8_000_000, true),
+            (coded, 300_000, false),
+        ] {
+            let origin = origin(answering(answer).await);
+            let pool = plain_pool();
+            for round in 0..2 {
+                let mut connection = pool.checkout(&origin).await.unwrap();
+                assert_eq!(connection.is_reused(), round > 0);
+                ask(&mut connection).await;
+                connection.read_head(false).await.unwrap();
+                let (got, straight) = straight(&mut connection, most).await.unwrap();
+                assert!(got == body, "{most} at a time");
+                assert_eq!(straight > 1_000_000, is_sized, "{straight} of {}", body.len());
+                connection.release();
+                assert_eq!(pool.idle_connections(), 1);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_body_that_ends_early_is_an_error_in_the_callers_memory_too() {
+    lane(async {
+        for cut in [SIZED.len() - 12, SIZED.len() - 1] {
+            let pieces =
+                vec![SIZED.as_bytes()[..SIZED.len() - 12].to_vec(), SIZED.as_bytes()[SIZED.len() - 12..cut].to_vec()];
+            let pool = plain_pool();
+            let mut connection = pool.checkout(&in_pieces(pieces, true).await).await.unwrap();
+            ask(&mut connection).await;
+            connection.read_head(false).await.unwrap();
+            let failure = straight(&mut connection, 5).await.unwrap_err();
+            assert!(matches!(failure, TransportError::Closed(p) if p.received_any), "cut at {cut}: {failure:?}");
+            connection.release();
+            assert_eq!((pool.idle_connections(), pool.shared().open_connections()), (0, 0));
+        }
+    });
+}
+
 #[test]
 fn malformed_chunks_are_errors() {
     let long = format!("1;{}\r\n", "x".repeat(20_000));
