@@ -233,8 +233,9 @@ fn a_small_series_is_measured_and_reported() {
     went_well(&output);
     let lines: Vec<Value> =
         std::fs::read_to_string(&results).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    // The floor in all of them but one, once more from afar, in two rounds and a warm-up; and the series.
-    assert_eq!(lines.len(), 1 + (7 + 1) * 3);
+    // The floor in all of them but one, once more from afar, in two rounds and a warm-up, four rounds more of the two that are short; and the
+    // series.
+    assert_eq!(lines.len(), 1 + (7 + 1) * 3 + 2 * 4);
     for run in &lines[1..] {
         assert_eq!(run["failure"], Value::Null);
         assert!(run["memory"].as_u64().unwrap() > 1 << 20 && run["wall"].as_f64().unwrap() > 0.0, "{run}");

@@ -64,7 +64,7 @@ fn page(all: &AllResults, folder: &Path, pictures: &[(&str, &str)]) -> String {
         machine.cores,
         machine.memory.div_ceil(GIB),
         machine.kernel,
-        series.command
+        all.commands()
     );
     out += "Processor time is that of the whole client process, user and system, and the median of all rounds. `×` is the median of the ratios to \
             the floor in the same round. The floor is about the least that a client can do: blocking sockets, a thread for each, a checksum, and \

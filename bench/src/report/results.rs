@@ -87,6 +87,8 @@ impl Results {
 pub(crate) struct AllResults {
     /// The last of them.
     pub(crate) series: Series,
+    /// What was typed for each.
+    commands: BTreeMap<u64, String>,
     workloads: BTreeMap<Name, Results>,
 }
 
@@ -100,6 +102,9 @@ impl AllResults {
         for (line, number) in text.lines().zip(1..) {
             let line = serde_json::from_str(line)
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("line {number}: {error}")))?;
+            if let Line::Series(series) = &line {
+                all.commands.insert(series.id, series.command.clone());
+            }
             match line {
                 Line::Series(series) if series.id >= all.series.id => {
                     let before = std::mem::replace(&mut all.series, series);
@@ -132,6 +137,13 @@ impl AllResults {
         }
     }
 
+    /// What was typed for what counts, one command to a line.
+    pub(crate) fn commands(&self) -> String {
+        let count = |id: &u64| self.workloads.values().any(|results| results.series == *id);
+        let commands = self.commands.iter().filter(|(id, _)| count(id)).map(|(_, command)| command.as_str());
+        commands.collect::<Vec<_>>().join("\n")
+    }
+
     pub(crate) fn workload(&self, name: Name) -> Option<&Results> {
         self.workloads.get(&name)
     }
@@ -149,7 +161,13 @@ pub(super) mod tests {
 
     /// Lines of a series with one workload: clients with their processor times.
     pub(crate) fn lines(series: u64, workload: &str, clients: &[(&str, &[f64])]) -> String {
-        let mut text = serde_json::to_string(&Line::Series(Series { id: series, ..Series::default() })).unwrap() + "\n";
+        let mut text = serde_json::to_string(&Line::Series(Series {
+            id: series,
+            command: format!("bench {series}"),
+            ..Series::default()
+        }))
+        .unwrap()
+            + "\n";
         for (client, times) in clients {
             for (round, user) in (0..).zip(times.iter().copied()) {
                 let usage = Usage { user, wall: 2.0 * user, memory: 20 << 20, ..Usage::default() };
@@ -191,6 +209,9 @@ pub(super) mod tests {
         assert_eq!(all.workload(Name::Get).unwrap().median("floor", Quantity::Processor), Some(5.0));
         assert_eq!(all.workload(Name::Put).unwrap().median("floor", Quantity::Processor), Some(1.0));
         assert_eq!(all.workloads().count(), 2);
+        assert_eq!(all.commands(), "bench 7\nbench 8", "of both something counts");
+        text += &lines(9, "put", &[("floor", &[1.0, 1.0])]);
+        assert_eq!(AllResults::read(&text).unwrap().commands(), "bench 8\nbench 9");
     }
 
     #[test]

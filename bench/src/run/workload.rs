@@ -89,6 +89,16 @@ names! {
     Throttled "throttled" "Download from a store that is busy" "One request of twenty is answered with 503 SlowDown.";
 }
 
+impl Name {
+    /// How often it is done in a round: what takes a tenth of a second says less each time.
+    pub(crate) fn times(self) -> u32 {
+        match self {
+            Name::Get256KiB | Name::Put256KiB | Name::Startup => 3,
+            _ => 1,
+        }
+    }
+}
+
 impl clap::ValueEnum for Name {
     fn value_variants<'a>() -> &'a [Self] {
         Self::ALL

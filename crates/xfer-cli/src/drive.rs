@@ -21,8 +21,9 @@ use crate::report::Report;
 use crate::run_file::Batch;
 use crate::signals::Interrupt;
 
-/// Most transfers that are started and have not ended: many more than there are connections, so that these never run dry.
-const WINDOW: usize = 1_000;
+/// Most transfers for each connection that are started and have not ended: enough that the connections never run dry while this thread sleeps,
+/// and few enough that what is kept of a transfer is still in the processor's cache when its turn comes.
+const WINDOW: usize = 4;
 /// Longest sleep while more transfers are to be started.
 const BRIEF: Duration = Duration::from_millis(20);
 /// Longest sleep otherwise: how late an interruption is noticed, and how often bars move.
@@ -131,8 +132,9 @@ impl Driver<'_> {
     /// Returns when all have ended, or have been cancelled after an interruption and are cleaned up.
     pub(crate) fn run(mut self, feed: &mut Feed) {
         let mut active = Vec::new();
+        let window = self.manager.client().max_connections().saturating_mul(WINDOW);
         while !self.interrupt.is_raised() {
-            while active.len() < WINDOW
+            while active.len() < window
                 && let Some(task) = feed.next()
             {
                 active.extend(self.start(task));
