@@ -10,8 +10,10 @@ use std::future::Future;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::runtime::RuntimeMetrics;
 use tokio::sync::mpsc;
 
 use crate::outbox::Outbox;
@@ -80,13 +82,19 @@ impl LaneContext {
 /// A lane as others see it; apart from its neighbours for the same reason as [`Moved`].
 #[repr(align(128))]
 struct Lane {
-    sender: Mutex<mpsc::UnboundedSender<Task>>,
+    thread: Mutex<Thread>,
     /// Connections that it may have open; `usize::MAX` for no bound.
     seats: usize,
     /// Tasks that sit on them.
     seated: AtomicUsize,
     load: AtomicUsize,
     moved: Arc<Moved>,
+}
+
+/// A lane's thread as others see it.
+struct Thread {
+    sender: mpsc::UnboundedSender<Task>,
+    metrics: RuntimeMetrics,
 }
 
 /// A set of lanes, shared by the worker actors. Cheap to clone.
@@ -151,9 +159,9 @@ impl Lanes {
                     usize::MAX => usize::MAX,
                     connections => connections / count + usize::from(number < connections % count),
                 };
-                let sender = start_thread(number, seats, &common, &moved)?;
+                let thread = start_thread(number, seats, &common, &moved)?;
                 Ok(Lane {
-                    sender: Mutex::new(sender),
+                    thread: Mutex::new(thread),
                     seats,
                     seated: AtomicUsize::new(0),
                     load: AtomicUsize::new(0),
@@ -178,6 +186,11 @@ impl Lanes {
     /// Bytes moved on all lanes since the start.
     pub(crate) fn bytes_moved(&self) -> u64 {
         self.inner.lanes.iter().map(|lane| lane.moved.0.load(Ordering::Relaxed)).sum()
+    }
+
+    /// How long all lanes together did not wait, since the start.
+    pub(crate) fn time_busy(&self) -> Duration {
+        self.inner.lanes.iter().map(|lane| lane.thread.lock().metrics.worker_total_busy_duration(0)).sum()
     }
 
     /// What all lanes share of the transport: configuration and counters.
@@ -206,14 +219,14 @@ impl Lanes {
         lane.load.fetch_add(1, Ordering::Relaxed);
         lane.seated.fetch_add(usize::from(connects), Ordering::Relaxed);
         let task: Task = Box::new(move |context| drop(tokio::task::spawn_local(make(context, place))));
-        let mut sender = lane.sender.lock();
-        let Err(mpsc::error::SendError(task)) = sender.send(task) else { return };
+        let mut thread = lane.thread.lock();
+        let Err(mpsc::error::SendError(task)) = thread.sender.send(task) else { return };
         tracing::error!(lane = number, "a lane has died and is started anew");
         match start_thread(number, lane.seats, &self.inner.common, &lane.moved) {
             Ok(fresh) => {
-                *sender = fresh;
+                *thread = fresh;
                 // A thread that was started a moment ago takes the task; if not even that, dropping it tells its owner.
-                let _ = sender.send(task);
+                let _ = thread.sender.send(task);
             }
             Err(error) => tracing::error!(lane = number, %error, "a lane cannot be started"),
         }
@@ -238,19 +251,15 @@ impl Drop for Place {
     }
 }
 
-fn start_thread(
-    number: usize,
-    seats: usize,
-    common: &Common,
-    moved: &Arc<Moved>,
-) -> std::io::Result<mpsc::UnboundedSender<Task>> {
+fn start_thread(number: usize, seats: usize, common: &Common, moved: &Arc<Moved>) -> std::io::Result<Thread> {
     let (sender, receiver) = mpsc::unbounded_channel::<Task>();
     let (common, moved) = (common.clone(), Arc::clone(moved));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
-        .thread_keep_alive(std::time::Duration::from_secs(5))
+        .thread_keep_alive(Duration::from_secs(5))
         .build()?;
+    let metrics = runtime.metrics();
     std::thread::Builder::new().name(format!("xfer-lane-{number}")).spawn(move || {
         ON_LANE.set(true);
         let local = tokio::task::LocalSet::new();
@@ -259,7 +268,7 @@ fn start_thread(
         // Not a plain drop: a reader that blocks for ever in user code must not keep the thread.
         runtime.shutdown_background();
     })?;
-    Ok(sender)
+    Ok(Thread { sender, metrics })
 }
 
 async fn serve(mut tasks: mpsc::UnboundedReceiver<Task>, seats: usize, common: Common, moved: Arc<Moved>) {

@@ -88,6 +88,8 @@ pub struct PartScheduler {
     /// Throttled answers since the controller looked last, and the bytes that had been moved then.
     throttled: usize,
     moved_before: u64,
+    /// When it looked last, and how long the lanes had not waited by then.
+    busy_before: (Instant, Duration),
     wake: Option<SpawnHandle>,
     /// Whether the next look is due; a system with nothing to do does not look.
     looking: bool,
@@ -108,6 +110,7 @@ impl PartScheduler {
             controller,
             throttled: 0,
             moved_before: 0,
+            busy_before: (Instant::now(), ledger.lanes.time_busy()),
             wake: None,
             looking: false,
             looks: 0,
@@ -272,6 +275,7 @@ impl PartScheduler {
             bytes: moved.saturating_sub(std::mem::replace(&mut self.moved_before, moved)),
             busy: self.ledger.budget.in_use().requests,
             throttled: std::mem::take(&mut self.throttled),
+            computing: self.computing(),
         };
         let before = self.controller.limit();
         let limit = self.controller.tick(sample);
@@ -292,6 +296,14 @@ impl PartScheduler {
             // What is still in the queues was withdrawn: it falls out of them.
             self.dispatch(context);
         }
+    }
+
+    /// How much of their time since the last call the lanes did not wait, in percent.
+    fn computing(&mut self) -> usize {
+        let (now, busy) = (Instant::now(), self.ledger.lanes.time_busy());
+        let (then, before) = std::mem::replace(&mut self.busy_before, (now, busy));
+        let all = now.duration_since(then) * u32::try_from(self.ledger.lanes.count()).unwrap_or(u32::MAX);
+        (100.0 * busy.saturating_sub(before).as_secs_f64() / all.as_secs_f64().max(f64::EPSILON)) as usize
     }
 
     fn keep_looking(&mut self, context: &mut Context<Self>) {

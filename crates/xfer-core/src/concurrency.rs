@@ -56,6 +56,8 @@ pub struct Sample {
     pub busy: usize,
     /// Requests that were throttled since the last tick.
     pub throttled: usize,
+    /// How much of their time since the last tick the threads that move bytes did not wait, in percent.
+    pub computing: usize,
 }
 
 /// A window of measurement is at least this long; a quarter of a second evens out reads and writes, and is short enough to climb in.
@@ -76,6 +78,9 @@ const GAIN: f64 = 0.08;
 const CLEAR: f64 = 3.0;
 /// When so large a share of the requests allowed is under way on average, it is the limit that limits.
 const FULL: f64 = 0.85;
+/// Threads that do not wait for so many percent of their time are what limits: more requests would only wait for them, and what they wait with
+/// would leave the cache.
+const SATURATED: usize = 95;
 /// The first pause between trials that did not pay; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(4);
 const LONGEST_PAUSE: Duration = Duration::from_secs(32);
@@ -84,17 +89,18 @@ const THROTTLE_REST: Duration = Duration::from_secs(1);
 
 /// Finds the number of requests under way beyond which more does not bring more.
 ///
-/// At the start it doubles for as long as the throughput follows clearly. Then it climbs by half while all are used and the throughput follows; where that ends it returns to the best level known and tries again
-/// after a while, now upwards, now downwards, in pauses that become longer while nothing changes. Levels that were reached by a
-/// doubtful rise are tried downwards as well, so that noise does not drive it up in the long run. When the store throttles, it
-/// goes down by three tenths.
+/// It goes up only while the threads that move bytes have time to spare. At the start it doubles for as long as the throughput
+/// follows clearly. Then it climbs by half while all are used and the throughput follows; where that ends it returns to the best
+/// level known and tries again after a while, now upwards, now downwards, in pauses that become longer while nothing changes.
+/// Levels that were reached by a doubtful rise are tried downwards as well, so that noise does not drive it up in the long run.
+/// When the store throttles, it goes down by three tenths.
 ///
 /// ```
 /// use std::time::Duration;
 /// use xfer_core::concurrency::{Bounds, Controller, Sample};
 /// let mut controller = Controller::new(Bounds::default());
 /// assert_eq!(controller.limit(), 8);
-/// let throttled = Sample { now: Duration::from_secs(1), bytes: 0, busy: 8, throttled: 3 };
+/// let throttled = Sample { now: Duration::from_secs(1), bytes: 0, busy: 8, throttled: 3, computing: 40 };
 /// assert_eq!(controller.tick(throttled), 5);
 /// ```
 #[derive(Clone, Debug)]
@@ -132,7 +138,18 @@ struct Window {
     began: Option<Duration>,
     bytes: u64,
     busy: usize,
+    computing: usize,
     ticks: usize,
+}
+
+/// What a window has shown.
+struct Measured {
+    /// Bytes per second.
+    rate: f64,
+    /// Whether all requests that were allowed were used.
+    full: bool,
+    /// Whether the threads that move bytes had no time left.
+    saturated: bool,
 }
 
 impl Controller {
@@ -165,14 +182,17 @@ impl Controller {
         let now = sample.now;
         if sample.throttled > 0 {
             self.throttled(now);
-        } else if let Some((rate, full)) =
+        } else if let Some(Measured { rate, full, saturated }) =
             self.window.measure(&sample, self.limit, if self.rushing { RUSH_WINDOW } else { WINDOW })
         {
             match self.phase.clone() {
                 Phase::Hold { rate: before, paid, next_trial, upwards_next } => {
                     if full {
                         let rate = before.map_or(rate, |before| (before + rate) / 2.0);
-                        self.hold(rate, paid, next_trial, upwards_next, now);
+                        self.phase = Phase::Hold { rate: Some(rate), paid, next_trial, upwards_next };
+                        if now >= next_trial {
+                            self.begin_trial(rate, paid, upwards_next, saturated, now);
+                        }
                     } else {
                         // There is too little to do to learn anything. When there is more again, much may have changed.
                         self.pause = FIRST_PAUSE;
@@ -202,14 +222,10 @@ impl Controller {
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
     }
 
-    fn hold(&mut self, rate: f64, paid: bool, next_trial: Duration, upwards_next: bool, now: Duration) {
-        self.phase = Phase::Hold { rate: Some(rate), paid, next_trial, upwards_next };
-        if now < next_trial {
-            return;
-        }
+    fn begin_trial(&mut self, rate: f64, paid: bool, upwards_next: bool, saturated: bool, now: Duration) {
         let up = self.more();
         let down = fewer(self.limit).max(self.bounds.start);
-        let (can_up, can_down) = (up > self.limit, down < self.limit && !paid);
+        let (can_up, can_down) = (up > self.limit && !saturated, down < self.limit && !paid);
         let level = match (can_up, can_down) {
             (true, true) if upwards_next => up,
             (true, false) => up,
@@ -293,8 +309,8 @@ impl Controller {
 }
 
 impl Window {
-    /// Bytes per second, and whether all that was allowed was used, once a window is over; it starts anew then.
-    fn measure(&mut self, sample: &Sample, limit: usize, length: Duration) -> Option<(f64, bool)> {
+    /// What was measured, once a window is over; it starts anew then.
+    fn measure(&mut self, sample: &Sample, limit: usize, length: Duration) -> Option<Measured> {
         let Some(began) = self.began else {
             // The bytes of this tick were moved before the window.
             if sample.now >= self.not_before {
@@ -304,6 +320,7 @@ impl Window {
         };
         self.bytes = self.bytes.saturating_add(sample.bytes);
         self.busy = self.busy.saturating_add(sample.busy.min(limit));
+        self.computing = self.computing.saturating_add(sample.computing);
         self.ticks += 1;
         let passed = sample.now.saturating_sub(began);
         if passed < length {
@@ -311,8 +328,9 @@ impl Window {
         }
         let rate = self.bytes as f64 / passed.as_secs_f64();
         let full = self.busy as f64 >= FULL * (self.ticks * limit) as f64;
+        let saturated = self.computing >= SATURATED * self.ticks;
         *self = Window { began: Some(sample.now), ..Window::default() };
-        Some((rate, full))
+        Some(Measured { rate, full, saturated })
     }
 }
 

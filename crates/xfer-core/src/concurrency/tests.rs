@@ -43,7 +43,13 @@ impl World {
             self.now += TICK;
             let noise = 1.0 + self.noise * (2.0 * self.random.f64() - 1.0);
             let bytes = (rate(limit) * TICK.as_secs_f64() * noise) as u64;
-            limit = self.controller.tick(Sample { now: self.now, bytes, busy: limit, throttled: throttled(limit) });
+            limit = self.controller.tick(Sample {
+                now: self.now,
+                bytes,
+                busy: limit,
+                throttled: throttled(limit),
+                computing: 50,
+            });
             limits.push(limit);
         }
         limits
@@ -150,9 +156,27 @@ fn a_store_that_throttles_always_gets_the_least() {
 fn it_learns_nothing_from_too_little_work() {
     let mut controller = Controller::new(bounds(64));
     for tick in 1..2_000 {
-        let sample = Sample { now: TICK * tick, bytes: 1_000, busy: 3, throttled: 0 };
+        let sample = Sample { now: TICK * tick, bytes: 1_000, busy: 3, throttled: 0, computing: 50 };
         assert_eq!(controller.tick(sample), 8);
     }
+}
+
+#[test]
+fn threads_that_have_no_time_are_given_no_more_to_do() {
+    let mut controller = Controller::new(bounds(64));
+    let mut tick = 0;
+    let mut run = |controller: &mut Controller, seconds: u32, computing: usize| {
+        let ticks = seconds * 1_000 / TICK.as_millis() as u32;
+        for _ in 0..ticks {
+            tick += 1;
+            let limit = controller.limit();
+            let bytes = 1_000_000 * limit as u64;
+            controller.tick(Sample { now: TICK * tick, bytes, busy: limit, throttled: 0, computing });
+        }
+        controller.limit()
+    };
+    assert_eq!(run(&mut controller, 20, SATURATED), 8);
+    assert_eq!(run(&mut controller, 20, SATURATED - 1), 64, "as soon as they have");
 }
 
 #[test]
