@@ -222,3 +222,30 @@ fn the_callers_own_error_is_the_source_of_ours() {
     }
     bed.assert_clean(&[]);
 }
+
+#[test]
+fn a_stream_can_be_uploaded_however_large_it_is() {
+    let bed = Bed::with(|server| server, |client| client.memory_limit(4 * PART));
+    bed.object("k", 1, 20 * PART);
+    let stream = bed.manager.download_stream(bed.bucket(), "k").map(|piece| piece.map_err(io::Error::other));
+    let source = UploadSource::stream(stream);
+    let future = bed.manager.upload(source, bed.bucket(), "copy").start().unwrap();
+    assert_eq!(future.result(LIMIT).unwrap().bytes, 20 * PART);
+    bed.check_object("copy", 1, 20 * PART);
+    bed.assert_clean(&[]);
+}
+
+#[test]
+fn streams_may_be_read_in_any_order() {
+    let bed = Bed::with(|server| server, |client| client.memory_limit(4 * PART));
+    bed.object("k", 1, 6 * PART);
+    let start = |_| bed.manager.download_stream(bed.bucket(), "k").start().unwrap();
+    let mut streams: Vec<DownloadStream> = (0..3).map(start).collect();
+    // The first ones take all the memory that there is, and wait.
+    common::eventually("the memory is full", || bed.server.stats().count(Op::GetObject) >= 4);
+    while let Some(stream) = streams.pop() {
+        let bytes = runtime().block_on(async { tokio::time::timeout(LIMIT, collect(stream)).await.unwrap() });
+        pattern::check(1, 0, &bytes.unwrap()).unwrap();
+    }
+    bed.assert_clean(&[]);
+}

@@ -36,15 +36,15 @@ impl SharedBudget {
         self.origin.elapsed()
     }
 
-    /// Takes `cost`, or says when to ask again (`Err(None)`: when something comes back).
-    pub(crate) fn take(self: &Arc<Self>, cost: Cost) -> Result<Permit, Option<Duration>> {
+    /// Takes `cost`, or says why not.
+    pub(crate) fn take(self: &Arc<Self>, cost: Cost) -> Result<Permit, Refused> {
         let mut budget = self.budget.lock();
         match budget.try_take(&cost, self.now()) {
             Taken::Taken => Ok(Permit { budget: Arc::clone(self), cost }),
-            Taken::Refused { retry_after } => {
+            Taken::Refused { retry_after, for_its_holder } => {
                 // Under the lock: whatever is given back after this refusal finds the mark, and wakes.
                 self.starved.store(true, Ordering::SeqCst);
-                Err(retry_after)
+                Err(Refused { retry_after, for_its_holder })
             }
         }
     }
@@ -67,6 +67,15 @@ impl SharedBudget {
     }
 }
 
+/// Why something cannot be taken now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    /// When to ask again, if nothing comes back before.
+    pub(crate) retry_after: Option<Duration>,
+    /// Whether the same could be taken for another transfer.
+    pub(crate) for_its_holder: bool,
+}
+
 /// A share of the budget; given back on drop.
 pub(crate) struct Permit {
     budget: Arc<SharedBudget>,
@@ -77,7 +86,7 @@ impl Permit {
     /// Moves the memory of this permit, if it has any, into one of its own, to outlive the request.
     pub(crate) fn split_memory(&mut self) -> Option<Permit> {
         let memory = std::mem::take(&mut self.cost.memory);
-        let cost = Cost { memory, ..Cost::default() };
+        let cost = Cost { memory, holder: self.cost.holder, ..Cost::default() };
         (memory > 0).then(|| Permit { budget: Arc::clone(&self.budget), cost })
     }
 
@@ -86,7 +95,8 @@ impl Permit {
         let surplus = self.cost.memory.saturating_sub(bytes);
         if surplus > 0 {
             self.cost.memory -= surplus;
-            drop(Permit { budget: Arc::clone(&self.budget), cost: Cost { memory: surplus, ..Cost::default() } });
+            let cost = Cost { memory: surplus, holder: self.cost.holder, ..Cost::default() };
+            drop(Permit { budget: Arc::clone(&self.budget), cost });
         }
     }
 
@@ -99,7 +109,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if self.cost == Cost::default() {
+        if self.cost.requests == 0 && self.cost.memory == 0 {
             return;
         }
         self.budget.budget.lock().give_back(&self.cost);

@@ -16,10 +16,10 @@ use xfer_core::concurrency::{Controller, Sample};
 use xfer_core::error::RetryClass;
 use xfer_core::id::{JobId, TransferId};
 use xfer_core::job::Job;
-use xfer_core::queue::{Class, Entry, FairQueue};
+use xfer_core::queue::{Class, Entry, FairQueue, Fit};
 use xfer_core::retry::{RetryBucket, Verdict};
 
-use crate::budget::Permit;
+use crate::budget::{Permit, Refused};
 use crate::command::{
     AbortUpload, CommitTarget, CompleteUpload, CreateUpload, DeleteObject, DiscardTarget, DiscoverObject, FetchRange,
     LookForObject, PutObject, ReadPart, UploadPart,
@@ -90,7 +90,8 @@ pub struct PartScheduler {
     moved_before: u64,
     /// When it looked last, and how long the lanes had not waited by then.
     busy_before: (Instant, Duration),
-    wake: Option<SpawnHandle>,
+    /// When the budget is asked again without anything having come back.
+    wake: Option<(Instant, SpawnHandle)>,
     /// Whether the next look is due; a system with nothing to do does not look.
     looking: bool,
     looks: u32,
@@ -168,12 +169,17 @@ impl PartScheduler {
     }
 
     fn ask_again(&mut self, later: Duration, context: &mut Context<Self>) {
-        if self.wake.is_none() {
-            self.wake = Some(context.run_later(later, |scheduler, context| {
-                scheduler.wake = None;
-                scheduler.dispatch(context);
-            }));
+        let due = Instant::now() + later;
+        match self.wake {
+            Some((planned, _)) if planned <= due => return,
+            Some((_, planned)) => drop(context.cancel_future(planned)),
+            None => {}
         }
+        let handle = context.run_later(later, |scheduler, context| {
+            scheduler.wake = None;
+            scheduler.dispatch(context);
+        });
+        self.wake = Some((due, handle));
     }
 
     /// Sends the command. A worker that is away drops it, the duty reports it lost, and it comes back as a failed attempt.
@@ -348,11 +354,11 @@ impl Taking<'_> {
             let entry = queue.pop_fitting(|entry| match self.ledger.budget.take(cost_of(self.ledger, entry)) {
                 Ok(taken) => {
                     permit = Some(taken);
-                    true
+                    Fit::Now
                 }
-                Err(later) => {
-                    self.ask_again = later.or(self.ask_again);
-                    false
+                Err(Refused { retry_after, for_its_holder }) => {
+                    self.ask_again = self.ask_again.into_iter().chain(retry_after).min();
+                    if for_its_holder { Fit::OfOthers } else { Fit::Later }
                 }
             })?;
             // A transfer that has ended meanwhile leaves its entries behind.
@@ -365,7 +371,9 @@ impl Taking<'_> {
 
 fn cost_of(ledger: &Ledger, entry: &Entry) -> Cost {
     match ledger.transfer(entry.transfer).and_then(|transfer| transfer.look_at(entry.job, Job::is_remote)) {
-        Some(is_remote) => Cost { requests: usize::from(is_remote), memory: entry.memory, bytes: 0 },
+        Some(is_remote) => {
+            Cost { requests: usize::from(is_remote), memory: entry.memory, bytes: 0, holder: entry.transfer }
+        }
         // Withdrawn: it leaves the queue at once.
         None => Cost::default(),
     }

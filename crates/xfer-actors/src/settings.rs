@@ -86,8 +86,10 @@ impl Settings {
         Limits { requests: self.bounds().start, memory: self.memory_limit, bytes_per_second: None }
     }
 
-    /// How many parts of one transfer may be in memory: what fits, at least two so that one can be filled while another is sent.
-    pub(crate) fn memory_window(&self) -> usize {
-        usize::try_from(self.memory_limit / self.part_size.max(1)).unwrap_or(usize::MAX).clamp(2, 64)
+    /// How many parts of one transfer may be in memory: all that fit but one, which is left to others, since this one may wait for them in the
+    /// caller's program; at least two, so that one can be filled while another is sent.
+    pub(crate) fn memory_window(&self, part_size: u64) -> usize {
+        let fit = usize::try_from(self.memory_limit / part_size.max(1)).unwrap_or(usize::MAX);
+        fit.saturating_sub(1).clamp(2, 64)
     }
 }

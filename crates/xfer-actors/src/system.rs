@@ -345,8 +345,8 @@ enum Home {
 fn machine_for(call: &Call, settings: &Settings, tuning: &Tuning) -> Result<Machine, Error> {
     let most = tuning.max_requests.unwrap_or(usize::MAX).max(1);
     let window = settings.max_connections.saturating_mul(2).clamp(8, 256).min(most);
-    let memory_window = settings.memory_window().min(most);
     let part_size = tuning.part_size.unwrap_or(settings.part_size);
+    let memory_window = settings.memory_window(part_size).min(most);
     Ok(match call.kind() {
         CallKind::Upload => {
             let source = call.source()?;

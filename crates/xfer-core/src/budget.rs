@@ -3,11 +3,19 @@
 //! Decides whether a cost can be borne now. Never decides whose turn it is, and never waits: a refusal says, where it is known, when to
 //! ask again.
 //!
-//! Invariants: what was taken is held until it is given back, and no more is held than the limits allow, with two exceptions that keep
-//! a transfer from waiting forever: one cost larger than the whole memory limit is let in while no memory is held, and a
-//! lowered limit takes nothing away from those who hold it.
+//! Invariants: what was taken is held until it is given back, and no more is held than the limits allow, with three exceptions. One cost
+//! larger than the whole memory limit is let in while no memory is held. A lowered limit takes nothing away from those who hold it. And
+//! when no memory comes back for [`RELIEF_AFTER`], a transfer that holds none is let in all the same: those who hold it all may wait, in
+//! the caller's hands, for just that transfer.
 
+use std::collections::HashMap;
 use std::time::Duration;
+
+use crate::id::TransferId;
+
+/// How long memory that is all taken may stay where it is before a transfer that holds none is let in above the limit. Longer than a
+/// part takes over any but the slowest network, so that it is those who read and write in the caller's program that are waited for.
+pub const RELIEF_AFTER: Duration = Duration::from_secs(5);
 
 /// What all running jobs may hold together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +37,8 @@ pub struct Cost {
     pub memory: u64,
     /// Bytes that go over the network. They are spent, not lent.
     pub bytes: u64,
+    /// Whose memory it is; of no account where there is none.
+    pub holder: TransferId,
 }
 
 /// What is held.
@@ -47,8 +57,10 @@ pub enum Taken {
     Taken,
     /// Nothing is taken.
     Refused {
-        /// After which time the rate allows it; `None` when something has to be given back first.
+        /// After which time to ask again if nothing was given back before; `None` when something has to be given back first.
         retry_after: Option<Duration>,
+        /// Whether it is refused for what its holder has already: the same may be taken for another one.
+        for_its_holder: bool,
     },
 }
 
@@ -65,8 +77,9 @@ impl Taken {
 /// ```
 /// use std::time::Duration;
 /// use xfer_core::budget::{Budget, Cost, Limits};
+/// use xfer_core::id::TransferId;
 /// let mut budget = Budget::new(Limits { requests: 1, memory: 1 << 20, bytes_per_second: None });
-/// let cost = Cost { requests: 1, memory: 4096, bytes: 100 };
+/// let cost = Cost { requests: 1, memory: 4096, bytes: 100, holder: TransferId(1) };
 /// assert!(budget.try_take(&cost, Duration::ZERO).is_taken());
 /// assert!(!budget.try_take(&cost, Duration::ZERO).is_taken());
 /// budget.give_back(&cost);
@@ -78,6 +91,12 @@ pub struct Budget {
     memory: u64,
     rate: Option<Rate>,
     in_use: InUse,
+    /// Bytes of memory that each transfer holds, of those that hold any.
+    holders: HashMap<TransferId, u64>,
+    /// Since when memory has been refused and none has come back.
+    stuck_since: Option<Duration>,
+    /// How far above the limit transfers that hold none are let in.
+    stretch: u64,
 }
 
 impl Budget {
@@ -89,32 +108,70 @@ impl Budget {
             memory: limits.memory,
             rate: limits.bytes_per_second.map(Rate::new),
             in_use: InUse::default(),
+            holders: HashMap::new(),
+            stuck_since: None,
+            stretch: 0,
         }
     }
 
     /// Takes all of `cost`, or nothing. `now` counts from any fixed origin.
     pub fn try_take(&mut self, cost: &Cost, now: Duration) -> Taken {
-        let memory = self.in_use.memory.saturating_add(cost.memory);
-        let alone = self.in_use.memory == 0;
-        if (cost.requests > 0 && self.in_use.requests.saturating_add(cost.requests) > self.requests)
-            || (cost.memory > 0 && memory > self.memory && !alone)
+        if cost.requests > 0 && self.in_use.requests.saturating_add(cost.requests) > self.requests {
+            return Taken::Refused { retry_after: None, for_its_holder: false };
+        }
+        if cost.memory > 0
+            && let Some(refused) = self.refuse_memory(cost, now)
         {
-            return Taken::Refused { retry_after: None };
+            return refused;
         }
         if let Some(rate) = &mut self.rate
             && let Err(wait) = rate.spend(cost.bytes, now)
         {
-            return Taken::Refused { retry_after: Some(wait) };
+            return Taken::Refused { retry_after: Some(wait), for_its_holder: false };
         }
-        self.in_use.memory = memory;
+        if cost.memory > 0 {
+            *self.holders.entry(cost.holder).or_default() += cost.memory;
+        }
+        self.in_use.memory = self.in_use.memory.saturating_add(cost.memory);
         self.in_use.requests = self.in_use.requests.saturating_add(cost.requests);
         Taken::Taken
+    }
+
+    /// Why the memory cannot be taken now, if it cannot.
+    fn refuse_memory(&mut self, cost: &Cost, now: Duration) -> Option<Taken> {
+        let wanted = self.in_use.memory.saturating_add(cost.memory);
+        if wanted <= self.memory || self.in_use.memory == 0 {
+            // It goes on as it should.
+            (self.stuck_since, self.stretch) = (None, 0);
+            return None;
+        }
+        let relief = self.stuck_since.get_or_insert(now).saturating_add(RELIEF_AFTER);
+        let holds = self.holders.contains_key(&cost.holder);
+        if !holds && now >= relief {
+            (self.stuck_since, self.stretch) = (Some(now), wanted - self.memory);
+        }
+        if !holds && wanted <= self.memory.saturating_add(self.stretch) {
+            return None;
+        }
+        let retry_after = relief.checked_sub(now).filter(|wait| !wait.is_zero());
+        let for_its_holder = holds && (self.stretch > 0 || retry_after.is_none());
+        Some(Taken::Refused { retry_after, for_its_holder })
     }
 
     /// Gives back what a job held. Bytes stay spent: they went over the network, or at least were meant to.
     pub fn give_back(&mut self, cost: &Cost) {
         self.in_use.requests = self.in_use.requests.saturating_sub(cost.requests);
+        if cost.memory == 0 {
+            return;
+        }
         self.in_use.memory = self.in_use.memory.saturating_sub(cost.memory);
+        self.stuck_since = None;
+        if let Some(held) = self.holders.get_mut(&cost.holder) {
+            *held = held.saturating_sub(cost.memory);
+            if *held == 0 {
+                self.holders.remove(&cost.holder);
+            }
+        }
     }
 
     /// Changes the number of requests that may be under way, at least 1. Those that are over it end in their own time.

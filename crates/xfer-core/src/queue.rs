@@ -19,6 +19,9 @@ use pool::Pool;
 /// slots filled while a large part waits for memory, small enough that it is served within a few round trips.
 pub const PATIENCE: u32 = 64;
 
+/// How many transfers are passed over, at the most, that wait for themselves ([`Fit::OfOthers`]), in search of one that does not.
+const PASSED_OVER: usize = 64;
+
 /// What kind of work a job is, as far as its turn is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
@@ -81,6 +84,23 @@ pub struct Entry {
     pub memory: u64,
 }
 
+/// Whether an entry can run now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// It can.
+    Now,
+    /// It cannot, and nor could one of another transfer.
+    Later,
+    /// It cannot; one of another transfer may.
+    OfOthers,
+}
+
+impl From<bool> for Fit {
+    fn from(fits: bool) -> Fit {
+        if fits { Fit::Now } else { Fit::Later }
+    }
+}
+
 /// The queue.
 ///
 /// ```
@@ -123,22 +143,21 @@ impl FairQueue {
 
     /// Takes out the entry whose turn it is, if `fits` says that it can run now; otherwise tries the other classes.
     ///
-    /// `fits` is asked about three entries at the most, and no more once it has said yes: it may take permits when it does. Call
-    /// [`on_dispatched`](FairQueue::on_dispatched) for the entry when it runs.
-    pub fn pop_fitting(&mut self, mut fits: impl FnMut(&Entry) -> bool) -> Option<Entry> {
+    /// `fits` is asked about one entry of each class, and about those of further transfers only while it says [`Fit::OfOthers`]; no more
+    /// once it has said yes: it may take permits when it does. Call [`on_dispatched`](FairQueue::on_dispatched) for the entry when it runs.
+    pub fn pop_fitting<F: Into<Fit>>(&mut self, mut fits: impl FnMut(&Entry) -> F) -> Option<Entry> {
         let mut refused = [false; 3];
         for class in self.order() {
-            if let Some(entry) = self.try_class(class, &mut fits) {
-                for (overtaken, refused) in self.overtaken.iter_mut().zip(refused) {
-                    *overtaken += u32::from(refused);
+            match self.try_class(class, &mut fits) {
+                Tried::Fits(entry) => {
+                    for (overtaken, refused) in self.overtaken.iter_mut().zip(refused) {
+                        *overtaken += u32::from(refused);
+                    }
+                    return Some(entry);
                 }
-                return Some(entry);
-            }
-            if self.waits(class) {
-                if self.overtaken[class.index()] >= PATIENCE {
-                    return None;
-                }
-                refused[class.index()] = true;
+                Tried::Waits if self.overtaken[class.index()] >= PATIENCE => return None,
+                Tried::Waits => refused[class.index()] = true,
+                Tried::Nothing => {}
             }
         }
         None
@@ -164,18 +183,28 @@ impl FairQueue {
         self.rings[class.index()].turn != NONE
     }
 
-    fn try_class(&mut self, class: Class, fits: &mut impl FnMut(&Entry) -> bool) -> Option<Entry> {
+    fn try_class<F: Into<Fit>>(&mut self, class: Class, fits: &mut impl FnMut(&Entry) -> F) -> Tried {
         let ring = &mut self.rings[class.index()];
-        let entry = ring.peek(class)?;
-        if !fits(&entry) {
-            return None;
-        }
+        let first = ring.turn;
+        let mut passed = 0;
+        let entry = loop {
+            let Some(entry) = ring.peek(class) else { return Tried::Nothing };
+            match fits(&entry).into() {
+                Fit::Now => break entry,
+                Fit::Later => return Tried::Waits,
+                Fit::OfOthers => ring.pass(),
+            }
+            passed += 1;
+            if ring.turn == first || passed == PASSED_OVER {
+                return Tried::Nothing;
+            }
+        };
         ring.pop();
         self.overtaken[class.index()] = 0;
         if class != Class::Finishing {
             self.small_was_last = class == Class::Small;
         }
-        Some(entry)
+        Tried::Fits(entry)
     }
 
     /// Takes out everything of one transfer.
@@ -215,6 +244,15 @@ impl FairQueue {
     pub fn state_bytes(&self) -> usize {
         self.rings.iter().map(Ring::state_bytes).sum()
     }
+}
+
+/// What came of a look at a class.
+enum Tried {
+    Fits(Entry),
+    /// The entry whose turn it is waits, and must not be overtaken by too many.
+    Waits,
+    /// Nothing waits, or nothing but what waits for its own transfer: nobody gains by holding up the others for it.
+    Nothing,
 }
 
 /// No place in a pool.
@@ -314,6 +352,11 @@ impl Ring {
         let seat = self.seats.get(self.turn);
         let waiting = self.jobs.get(seat.first);
         Some(Entry { transfer: seat.transfer, job: waiting.job, class, memory: waiting.memory })
+    }
+
+    /// Gives the turn to the next transfer.
+    fn pass(&mut self) {
+        self.turn = self.seats.get(self.turn).after;
     }
 
     /// Takes out what `peek` shows.

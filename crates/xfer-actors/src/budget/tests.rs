@@ -12,7 +12,7 @@ fn limits(requests: usize, memory: u64) -> Limits {
 #[test]
 fn memory_can_outlive_its_request_and_shrink() {
     let budget = Arc::new(SharedBudget::new(limits(2, 100), || {}));
-    let mut permit = budget.take(Cost { requests: 1, memory: 80, bytes: 0 }).unwrap();
+    let mut permit = budget.take(Cost { requests: 1, memory: 80, ..Cost::default() }).unwrap();
     let mut memory = permit.split_memory().unwrap();
     assert!(permit.split_memory().is_none());
     drop(permit);
@@ -30,7 +30,7 @@ fn whoever_was_refused_is_woken_however_close_the_giving_back_was() {
     let wake = Arc::clone(&woken);
     let budget = Arc::new(SharedBudget::new(limits(1, 1), move || wake.store(true, Ordering::SeqCst)));
     let (slot, over) = (Mutex::new(None::<Permit>), AtomicBool::new(false));
-    let cost = Cost { requests: 1, memory: 1, bytes: 0 };
+    let cost = Cost { requests: 1, memory: 1, ..Cost::default() };
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !over.load(Ordering::SeqCst) {

@@ -33,7 +33,7 @@ fn entered(ledger: &Arc<Ledger>, call: Arc<Call>) -> (Arc<Transfer>, Receiver<To
 }
 
 fn duty(ledger: &Arc<Ledger>, transfer: &Arc<Transfer>, id: JobId, memory: u64) -> Duty {
-    let permit = ledger.budget.take(Cost { requests: 1, memory, bytes: 0 }).unwrap();
+    let permit = ledger.budget.take(Cost { requests: 1, memory, ..Cost::default() }).unwrap();
     let mut launch = transfer.launch(id, TURN).expect("it waits to be handed out");
     Duty::new(ledger, transfer, id, &mut launch, permit)
 }

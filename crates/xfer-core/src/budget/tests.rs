@@ -9,7 +9,7 @@ fn budget(requests: usize, memory: u64, bytes_per_second: Option<u64>) -> Budget
 }
 
 fn cost(requests: usize, memory: u64, bytes: u64) -> Cost {
-    Cost { requests, memory, bytes }
+    Cost { requests, memory, bytes, holder: TransferId(1) }
 }
 
 const START: Duration = Duration::ZERO;
@@ -18,7 +18,10 @@ const START: Duration = Duration::ZERO;
 fn requests_and_memory_are_lent() {
     let mut budget = budget(2, 100, None);
     assert!(budget.try_take(&cost(1, 60, 0), START).is_taken());
-    assert_eq!(budget.try_take(&cost(1, 41, 0), START), Taken::Refused { retry_after: None });
+    assert_eq!(
+        budget.try_take(&cost(1, 41, 0), START),
+        Taken::Refused { retry_after: Some(RELIEF_AFTER), for_its_holder: false }
+    );
     assert!(budget.try_take(&cost(1, 40, 0), START).is_taken());
     assert!(!budget.try_take(&cost(1, 0, 0), START).is_taken());
     assert!(budget.try_take(&cost(0, 0, 9), START).is_taken(), "work on this machine needs no request");
@@ -41,6 +44,48 @@ fn what_is_larger_than_all_memory_is_let_in_alone() {
 }
 
 #[test]
+fn memory_that_nobody_gives_back_is_not_waited_for_forever() {
+    let mut budget = budget(9, 100, None);
+    let of = |holder, memory| Cost { memory, holder: TransferId(holder), ..Cost::default() };
+    let refused = |seconds, for_its_holder| {
+        let retry_after = (seconds > 0).then(|| Duration::from_secs(seconds));
+        Taken::Refused { retry_after, for_its_holder }
+    };
+    let (a, b, c) = (of(1, 50), of(2, 40), of(3, 10));
+    let at = Duration::from_secs;
+    assert!(budget.try_take(&a, at(0)).is_taken() && budget.try_take(&a, at(0)).is_taken());
+    assert_eq!(budget.try_take(&b, at(1)), refused(5, false));
+    assert_eq!(budget.try_take(&a, at(6)), refused(0, true), "who holds some waits for itself");
+    assert!(budget.try_take(&b, at(6)).is_taken(), "who holds none is let in");
+    assert_eq!(budget.in_use().memory, 140);
+    assert_eq!(budget.try_take(&c, at(6)), refused(5, false), "one at a time");
+    // What it is let in with, it may have again, without another wait; nobody else grows by it.
+    budget.give_back(&b);
+    assert_eq!(budget.try_take(&a, at(7)), refused(5, true));
+    assert!(budget.try_take(&b, at(7)).is_taken());
+    assert!(budget.try_take(&c, at(12)).is_taken(), "and then the next one");
+    // As soon as there is room again, all is as before.
+    budget.give_back(&a);
+    assert_eq!(budget.try_take(&a, at(13)), refused(5, true));
+    budget.give_back(&b);
+    assert!(budget.try_take(&b, at(13)).is_taken());
+    assert_eq!(budget.try_take(&a, at(14)), refused(5, false));
+}
+
+#[test]
+fn memory_that_comes_back_is_waited_for() {
+    let mut budget = budget(9, 100, None);
+    let of = |holder| Cost { memory: 100, holder: TransferId(holder), ..Cost::default() };
+    assert!(budget.try_take(&of(0), START).is_taken());
+    for second in 0..100 {
+        assert!(!budget.try_take(&of(second + 1), Duration::from_secs(4 * second)).is_taken());
+        budget.give_back(&of(second));
+        assert!(budget.try_take(&of(second + 1), Duration::from_secs(4 * second)).is_taken());
+        assert_eq!(budget.in_use().memory, 100);
+    }
+}
+
+#[test]
 fn the_request_limit_changes_at_run_time() {
     let mut budget = budget(3, 0, None);
     for _ in 0..3 {
@@ -59,7 +104,7 @@ fn the_request_limit_changes_at_run_time() {
 fn a_refusal_by_the_rate_says_when() {
     let mut budget = budget(9, 0, Some(1_000));
     assert!(budget.try_take(&cost(1, 0, 1_000), START).is_taken());
-    let Taken::Refused { retry_after: Some(wait) } = budget.try_take(&cost(1, 0, 500), START) else {
+    let Taken::Refused { retry_after: Some(wait), .. } = budget.try_take(&cost(1, 0, 500), START) else {
         panic!("the bucket is empty")
     };
     assert_eq!(wait, Duration::from_millis(500));
@@ -78,7 +123,7 @@ fn the_rate_changes_at_run_time() {
     assert!(budget.try_take(&cost(1, 0, u64::MAX), hour).is_taken());
     budget.set_bytes_per_second(Some(0), hour);
     assert!(budget.try_take(&cost(1, 0, u64::MAX), hour).is_taken(), "a part of any size goes out of a full bucket");
-    let Taken::Refused { retry_after: Some(wait) } = budget.try_take(&cost(1, 0, 1), hour) else {
+    let Taken::Refused { retry_after: Some(wait), .. } = budget.try_take(&cost(1, 0, 1), hour) else {
         panic!("there is a debt to be paid off")
     };
     assert!(wait > hour);
@@ -99,7 +144,7 @@ proptest! {
             // What is sent before this part is within the rate, and one second's worth above it.
             let within = |sent: u64, now: Duration| sent as f64 <= rate as f64 * (now.as_secs_f64() + 1.0) + 1.0;
             let mut tries = 0;
-            while let Taken::Refused { retry_after } = budget.try_take(&cost(0, 0, bytes), now) {
+            while let Taken::Refused { retry_after, .. } = budget.try_take(&cost(0, 0, bytes), now) {
                 now += retry_after.expect("only the rate can refuse");
                 tries += 1;
                 prop_assert!(tries <= 2, "a wait that was kept must be enough");

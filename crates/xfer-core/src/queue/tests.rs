@@ -39,6 +39,43 @@ fn a_retry_goes_before_the_rest_of_its_transfer() {
     assert_eq!(order(&mut queue), [(3, 9), (1, 0), (2, 9), (1, 1), (2, 0), (2, 1)]);
 }
 
+#[test]
+fn a_transfer_that_waits_for_itself_holds_up_no_other() {
+    let mut queue = FairQueue::new();
+    let many = PASSED_OVER as u64 * 3;
+    for transfer in 0..many {
+        queue.push(entry(transfer, 0, Class::Bulk));
+    }
+    let mut asked = 0;
+    let mut only_last = |entry: &Entry| {
+        asked += 1;
+        if entry.transfer.0 == many - 1 { Fit::Now } else { Fit::OfOthers }
+    };
+    // Few are asked each time; the next time, others.
+    assert_eq!(queue.pop_fitting(&mut only_last), None);
+    assert_eq!(queue.pop_fitting(&mut only_last), None);
+    assert_eq!(queue.pop_fitting(&mut only_last), Some(entry(many - 1, 0, Class::Bulk)));
+    assert_eq!(asked, PASSED_OVER * 3);
+    asked = 0;
+    queue.pop_fitting(|_| {
+        asked += 1;
+        Fit::Later
+    });
+    assert_eq!(asked, 1, "who waits for all holds up all");
+    let mut both = FairQueue::new();
+    both.push(entry(1, 0, Class::Small));
+    for job in 0..3 * PATIENCE {
+        both.push(entry(2, job, Class::Bulk));
+    }
+    let bulk = |entry: &Entry| if entry.class == Class::Bulk { Fit::Now } else { Fit::OfOthers };
+    assert_eq!(std::iter::from_fn(|| both.pop_fitting(bulk)).count() as u32, 3 * PATIENCE, "nor another class");
+    let mut few = FairQueue::new();
+    few.push(entry(1, 0, Class::Bulk));
+    few.push(entry(2, 0, Class::Bulk));
+    assert_eq!(few.pop_fitting(|_| Fit::OfOthers), None, "and each is asked once");
+    assert_eq!(order(&mut few), [(1, 0), (2, 0)]);
+}
+
 /// Serves a world in which each job holds its slot for `time(class)` rounds, with 16 slots; gives the round in which each entry came out.
 fn serve(queue: &mut FairQueue, rounds: usize, time: impl Fn(Class) -> usize) -> Vec<(Entry, usize)> {
     let mut running: VecDeque<(usize, Class)> = VecDeque::new();

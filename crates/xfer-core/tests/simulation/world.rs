@@ -16,7 +16,7 @@ use xfer_core::machine::Machine;
 use xfer_core::outcome::TransferOutcome;
 use xfer_core::plan::{DownloadPlan, first_part_length};
 use xfer_core::progress::HighWater;
-use xfer_core::queue::{Class, Entry, FairQueue};
+use xfer_core::queue::{Class, Entry, FairQueue, Fit};
 use xfer_core::range::ByteRange;
 use xfer_core::retry::{RetryBucket, RetryPolicy, RetryState, Verdict};
 
@@ -249,20 +249,21 @@ impl World {
         let kept = transfer.is_kept(&what);
         let ordered = matches!(transfer.side, Side::Download { ordered: true, .. });
         let buffer = if kept { 0 } else { 64 << 10 };
+        let holder = TransferId(id);
         let cost = match &what {
-            Job::ReadPart { max, .. } => Cost { requests: 0, memory: *max, bytes: 0 },
+            Job::ReadPart { max, .. } => Cost { requests: 0, memory: *max, bytes: 0, holder },
             Job::CommitTarget | Job::DiscardTarget => Cost::default(),
-            Job::PutObject { length } => Cost { requests: 1, memory: buffer, bytes: *length },
-            Job::UploadPart { range, .. } => Cost { requests: 1, memory: buffer, bytes: range.len() },
+            Job::PutObject { length } => Cost { requests: 1, memory: buffer, bytes: *length, holder },
+            Job::UploadPart { range, .. } => Cost { requests: 1, memory: buffer, bytes: range.len(), holder },
             Job::Discover { part_size, .. } => {
                 let memory = if ordered { part_size * 3 / 2 } else { buffer };
-                Cost { requests: 1, memory, bytes: *part_size }
+                Cost { requests: 1, memory, bytes: *part_size, holder }
             }
             Job::FetchRange { range, .. } => {
                 let memory = if ordered { range.len() } else { buffer };
-                Cost { requests: 1, memory, bytes: range.len() }
+                Cost { requests: 1, memory, bytes: range.len(), holder }
             }
-            _ => Cost { requests: 1, memory: 0, bytes: 0 },
+            _ => Cost { requests: 1, memory: 0, bytes: 0, holder },
         };
         let class = if kept { Class::of_kept(&what) } else { Class::of(&what) };
         if let (Job::FetchRange { range, .. }, Side::Download { object, part_size, window, ordered, .. }) =
@@ -293,7 +294,7 @@ impl World {
         }
         for job in gone {
             let running = self.transfers.get_mut(&id).and_then(|t| t.jobs.remove(&job)).expect("it waits");
-            self.budget.give_back(&Cost { requests: 0, memory: running.holds, bytes: 0 });
+            self.budget.give_back(&memory_of(id, running.holds));
             self.fail(id, job, &running.job, Error::new(ErrorKind::Cancelled, "withdrawn"));
         }
     }
@@ -305,7 +306,7 @@ impl World {
         transfer.ended_at = self.now;
         let waiting = std::mem::take(&mut transfer.waiting);
         for memory in std::mem::take(&mut transfer.kept).into_values().chain(waiting.into_values()) {
-            self.budget.give_back(&Cost { requests: 0, memory, bytes: 0 });
+            self.budget.give_back(&memory_of(id, memory));
         }
     }
 
@@ -315,10 +316,10 @@ impl World {
             let mut retry_after = None;
             let entry = self.queue.pop_fitting(|entry| {
                 match budget.try_take(&transfers[&entry.transfer.0].jobs[&entry.job].cost, now) {
-                    Taken::Taken => true,
-                    Taken::Refused { retry_after: wait } => {
+                    Taken::Taken => Fit::Now,
+                    Taken::Refused { retry_after: wait, for_its_holder } => {
                         retry_after = retry_after.into_iter().chain(wait).min();
-                        false
+                        if for_its_holder { Fit::OfOthers } else { Fit::Later }
                     }
                 }
             });
@@ -418,7 +419,7 @@ impl World {
                 self.at(self.now + pause, Happening::Again(id, job.0));
             }
             _ => {
-                self.budget.give_back(&Cost { requests: 0, memory: running.holds, bytes: 0 });
+                self.budget.give_back(&memory_of(id, running.holds));
                 self.fail(id, job, &running.job, error.after_attempts(running.retry.attempts()));
             }
         }
@@ -454,7 +455,7 @@ impl World {
             _ => return,
         };
         if let Some(memory) = self.transfers.get_mut(&id).expect("known").kept.remove(&number) {
-            self.budget.give_back(&Cost { requests: 0, memory, bytes: 0 });
+            self.budget.give_back(&memory_of(id, memory));
         }
     }
 
@@ -480,7 +481,7 @@ impl World {
         let Side::Download { object, .. } = &transfer.side else { panic!("only downloads deliver") };
         let rest = transfer.waiting.split_off(&(object.start + transfer.delivered + 1));
         for memory in std::mem::replace(&mut transfer.waiting, rest).into_values() {
-            self.budget.give_back(&Cost { requests: 0, memory, bytes: 0 });
+            self.budget.give_back(&memory_of(id, memory));
         }
     }
 
@@ -588,7 +589,7 @@ impl World {
                 if part == 0 {
                     // Nothing is kept of nothing.
                     let memory = transfer.kept.remove(&number.get()).expect("just put in");
-                    self.budget.give_back(&Cost { requests: 0, memory, bytes: 0 });
+                    self.budget.give_back(&memory_of(id, memory));
                 }
                 Reply::PartRead { length: part, last }
             }
@@ -695,6 +696,10 @@ impl Transfer {
             _ => false,
         }
     }
+}
+
+fn memory_of(id: u64, memory: u64) -> Cost {
+    Cost { memory, holder: TransferId(id), ..Cost::default() }
 }
 
 pub(crate) fn download_ranges(start: u64, size: u64, part_size: u64) -> Vec<ByteRange> {
