@@ -12,7 +12,8 @@ use common::io::{Latch, Pattern, Then, WriteThen};
 use common::{Bed, LIMIT, PART, Witness, kind, runtime};
 use futures_util::StreamExt;
 use xfer_facade::{
-    DownloadTarget, ErrorKind, Subscriber, TransferFuture, TransferMeta, TransferStatus, UploadSource, on_progress_fn,
+    DownloadTarget, ErrorKind, Shutdown, Subscriber, TransferFuture, TransferMeta, TransferStatus, UploadSource,
+    on_progress_fn,
 };
 use xfer_tests::{Action, FaultRule, Gate, Op, pattern};
 
@@ -454,4 +455,44 @@ fn what_a_cancelled_writer_was_given_is_the_beginning_of_the_object() {
     pattern::check(1, 0, &sink.bytes()).unwrap();
     assert!(!sink.flushed());
     bed.assert_clean(&[]);
+}
+
+#[test]
+fn an_upload_that_cannot_be_removed_is_named() {
+    let bed = Bed::new();
+    let source = bed.file("source", 1, 4 * PART);
+    bed.server.inject(FaultRule::on(Op::AbortMultipartUpload).then(Action::Status(403, "AccessDenied")));
+    let gate = Gate::new();
+    bed.server.inject(FaultRule::on(Op::UploadPart).then(Action::Hold(gate.clone())));
+    let future = bed.manager.upload(&source, bed.bucket(), "k").start().unwrap();
+    assert!(gate.arrived_blocking(1, LIMIT));
+    assert!(future.cancel());
+    let error = future.result(LIMIT).unwrap_err();
+    let open: Vec<String> = bed.server.open_uploads().into_iter().map(|(_, _, upload_id)| upload_id).collect();
+    assert_eq!(error.kind(), ErrorKind::Cancelled, "the first error stays");
+    assert_eq!(open, [error.left_behind().unwrap()]);
+    assert!(error.to_string().contains(&open[0]), "{error}");
+    gate.open();
+}
+
+#[test]
+fn a_shutdown_that_cancels_does_not_wait_for_a_store_that_does_not_answer() {
+    let bed = Bed::new();
+    let source = bed.file("source", 1, 4 * PART);
+    let gate = Gate::new();
+    bed.server.inject(FaultRule::on(Op::UploadPart).then(Action::Hold(gate.clone())));
+    bed.server.inject(FaultRule::on(Op::AbortMultipartUpload).then(Action::Hold(gate.clone())));
+    let future = bed.manager.upload(&source, bed.bucket(), "k").start().unwrap();
+    assert!(gate.arrived_blocking(1, LIMIT));
+    let begun = Instant::now();
+    let error = bed.manager.shutdown(Shutdown::Cancel.within(Duration::from_millis(200))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WaitTimeout, "{error}");
+    // Nor does the manager's end, which waits for ten seconds otherwise.
+    let Bed { manager, server, .. } = bed;
+    drop(manager);
+    assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
+    assert!(!future.done());
+    gate.open();
+    assert_eq!(kind(future.result(LIMIT)), ErrorKind::Cancelled);
+    assert!(server.open_uploads().is_empty(), "the clean-up went on behind it");
 }

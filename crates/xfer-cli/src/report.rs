@@ -74,8 +74,8 @@ impl Report {
                 self.ok += 1;
                 self.bytes += outcome.bytes;
             }
-            // By a signal: nobody wants to read a line for each of them.
-            Err(error) if error.kind() == ErrorKind::Cancelled => {
+            // By a signal: nobody wants to read a line for each of them, unless something is left to do.
+            Err(error) if error.kind() == ErrorKind::Cancelled && error.left_behind().is_none() => {
                 self.failed += 1;
                 self.cancelled += 1;
             }

@@ -249,6 +249,7 @@ struct Inner {
     at: Place,
     service: Option<ServiceAnswer>,
     attempts: u32,
+    left_behind: Option<Arc<str>>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -262,6 +263,7 @@ impl Error {
             at: Place::default(),
             service: None,
             attempts: 0,
+            left_behind: None,
             source: None,
         }))
     }
@@ -322,6 +324,12 @@ impl Error {
         self.edit(|e| e.attempts = attempts)
     }
 
+    /// The same error with the ID of the multipart upload that could not be removed.
+    #[must_use]
+    pub fn with_left_behind(self, upload_id: impl Into<Arc<str>>) -> Error {
+        self.edit(|e| e.left_behind = Some(upload_id.into()))
+    }
+
     /// The same error as another kind: for one who knows more than the place where it arose.
     #[must_use]
     pub fn as_kind(self, kind: ErrorKind) -> Error {
@@ -356,6 +364,13 @@ impl Error {
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.0.attempts
+    }
+
+    /// The ID of the transfer's multipart upload, if that could not be removed from the store: its parts are kept, and paid for, until
+    /// somebody aborts it, or a lifecycle rule of the bucket does.
+    #[must_use]
+    pub fn left_behind(&self) -> Option<&str> {
+        self.0.left_behind.as_deref()
     }
 
     /// What may be done about it.
@@ -402,6 +417,9 @@ impl fmt::Display for Error {
         }
         if !places.is_empty() {
             write!(out, " ({})", places.join(", "))?;
+        }
+        if let Some(upload_id) = &e.left_behind {
+            write!(out, "; its multipart upload {upload_id} could not be removed and is left behind")?;
         }
         if let Some(advice) = e.kind.advice() {
             write!(out, "; {advice}")?;

@@ -4,6 +4,7 @@
 //! when no job is under way.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind};
 use crate::id::JobId;
@@ -78,6 +79,13 @@ impl<J> Ledger<J> {
                 self.failure = Some((error, origin));
             }
             Some(_) => {}
+        }
+    }
+
+    /// Has the first error say what could not be removed.
+    pub(crate) fn leave_behind(&mut self, upload_id: Option<Arc<str>>) {
+        if let (Some((error, _)), Some(upload_id)) = (&mut self.failure, upload_id) {
+            *error = error.clone().with_left_behind(upload_id);
         }
     }
 

@@ -30,6 +30,8 @@ pub struct SalvageMachine {
     own: HashSet<JobId>,
     next: u32,
     upload: Option<Arc<str>>,
+    /// The upload that is being removed, and by which job.
+    aborting: Option<(JobId, Arc<str>)>,
     has_target: bool,
     error: Error,
     finished: bool,
@@ -44,6 +46,7 @@ impl SalvageMachine {
             own: HashSet::new(),
             next: FIRST_JOB,
             upload,
+            aborting: None,
             has_target,
             error,
             finished: false,
@@ -78,14 +81,22 @@ impl SalvageMachine {
                 }
                 self.settle(job);
             }
-            Event::Failed { job, .. } => self.settle(job),
+            Event::Failed { job, .. } => {
+                if let Some(upload_id) =
+                    self.aborting.take_if(|(abort, _)| *abort == job).map(|(_, upload_id)| upload_id)
+                {
+                    self.error = self.error.clone().with_left_behind(upload_id);
+                }
+                self.settle(job);
+            }
             Event::Noted { .. } | Event::Delivered { .. } | Event::Stop { .. } => {}
         }
         if !self.lost.is_empty() {
             return;
         }
         if let Some(upload_id) = self.upload.take() {
-            self.run(Job::AbortUpload { upload_id }, out);
+            let id = self.run(Job::AbortUpload { upload_id: Arc::clone(&upload_id) }, out);
+            self.aborting = Some((id, upload_id));
         }
         if std::mem::take(&mut self.has_target) {
             self.run(Job::DiscardTarget, out);
@@ -102,11 +113,12 @@ impl SalvageMachine {
         }
     }
 
-    fn run(&mut self, job: Job, out: &mut Vec<Effect>) {
+    fn run(&mut self, job: Job, out: &mut Vec<Effect>) -> JobId {
         let id = JobId(self.next);
         self.next -= 1;
         self.own.insert(id);
         out.push(Effect::Run { id, job });
+        id
     }
 }
 
@@ -158,7 +170,7 @@ mod tests {
         let error = Error::new(ErrorKind::Connect, "");
         assert!(step(&mut machine, Event::Failed { job: jobs[0].0, error }).is_empty());
         let end = step(&mut machine, Event::Done { job: jobs[1].0, reply: Reply::TargetDiscarded });
-        assert!(matches!(end[..], [Effect::Finish(Err(_))]));
+        assert!(matches!(&end[..], [Effect::Finish(Err(error))] if error.left_behind() == Some("u")));
         assert!(step(&mut machine, Event::Started).is_empty());
     }
 

@@ -266,7 +266,7 @@ impl UploadMachine {
                 }
             }
             // What was meant to remove the upload did not; trying again is not going to.
-            (Asked::Abort, _) => self.upload_id = None,
+            (Asked::Abort, _) => self.leave_behind(),
             (_, reply) => self.ledger.fail(wrong_reply(reply_name(&reply)), Origin::Job, out),
         }
     }
@@ -274,7 +274,7 @@ impl UploadMachine {
     fn failed(&mut self, asked: Asked, error: Error, out: &mut Vec<Effect>) {
         let error = match asked {
             Asked::Abort => {
-                self.upload_id = None;
+                self.leave_behind();
                 error
             }
             Asked::Part { .. } => {
@@ -288,6 +288,12 @@ impl UploadMachine {
             Asked::Put | Asked::Read { .. } | Asked::Create | Asked::Complete => error,
         };
         self.ledger.fail(error, Origin::Job, out);
+    }
+
+    /// The upload stays in the store, since it could not be removed.
+    fn leave_behind(&mut self) {
+        let upload_id = self.upload_id.take();
+        self.ledger.leave_behind(upload_id);
     }
 
     /// Whether an earlier request may have done what this one is refused.

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -43,8 +44,9 @@ impl Shutdown {
     }
 }
 
-/// A [`Shutdown`], perhaps with a deadline. When it passes, what still goes on is cancelled; when it has not ended 30 s after that, it
-/// is given up, and the shutdown says [`WaitTimeout`](ErrorKind::WaitTimeout).
+/// A [`Shutdown`], perhaps with a deadline. When a drain's deadline passes, what still goes on is cancelled, and given 30 s to clean up.
+/// Whoever cancels gives the deadline for the clean-up itself, 30 s if none. What has not ended then is given up: the shutdown says
+/// [`WaitTimeout`](ErrorKind::WaitTimeout), and the clean-up goes on behind it for as long as the program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShutdownPlan {
     how: Shutdown,
@@ -52,13 +54,14 @@ pub struct ShutdownPlan {
 }
 
 impl From<Shutdown> for ShutdownPlan {
-    /// Draining takes as long as the transfers take, each of which has deadlines of its own; cancelling has no deadline but its 30 s.
+    /// Draining takes as long as the transfers take, each of which has deadlines of its own; cancelling takes 30 s at the most.
     fn from(how: Shutdown) -> ShutdownPlan {
         ShutdownPlan { how, deadline: None }
     }
 }
 
-/// How long cancelled transfers may take to clean up: a request's own deadlines are shorter.
+/// How long cancelled transfers may take to clean up before they are given up. A store that does not answer may take longer than
+/// that to be given up by a request itself; nobody who ends a program wants to wait for it.
 const CLEAN_UP: Duration = Duration::from_secs(30);
 /// How long dropping a manager waits for its cancelled transfers, where it may wait at all.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -97,6 +100,8 @@ struct Inner {
     os: Arc<dyn OsUtils>,
     tuning: Tuning,
     registry: Arc<Registry>,
+    /// Whether a shutdown has waited long enough.
+    given_up: AtomicBool,
 }
 
 impl TransferManager {
@@ -242,8 +247,11 @@ impl TransferManager {
             if registry.wait(first_deadline(plan, begun)) {
                 return Ok(());
             }
+            if plan.how == Shutdown::Cancel {
+                return Err(self.give_up());
+            }
             registry.cancel_all();
-            if registry.wait(Instant::now().checked_add(CLEAN_UP)) { overdue(plan) } else { Err(given_up()) }
+            Err(if registry.wait(Instant::now().checked_add(CLEAN_UP)) { overdue() } else { self.give_up() })
         })
     }
 
@@ -260,8 +268,21 @@ impl TransferManager {
         if registry.wait_async(first_deadline(plan, begun)).await {
             return Ok(());
         }
+        if plan.how == Shutdown::Cancel {
+            return Err(self.give_up());
+        }
         registry.cancel_all();
-        if registry.wait_async(Instant::now().checked_add(CLEAN_UP)).await { overdue(plan) } else { Err(given_up()) }
+        let ended = registry.wait_async(Instant::now().checked_add(CLEAN_UP)).await;
+        Err(if ended { overdue() } else { self.give_up() })
+    }
+
+    /// Nobody waits any longer for what was cancelled and has not ended; nor does the manager's end.
+    fn give_up(&self) -> Error {
+        self.inner.given_up.store(true, Ordering::Relaxed);
+        let left = self.active();
+        let message =
+            format!("{left} transfers that were cancelled are still cleaning up; multipart uploads may be left behind");
+        Error::new(ErrorKind::WaitTimeout, message)
     }
 
     fn close(&self, plan: ShutdownPlan) {
@@ -295,24 +316,16 @@ fn first_deadline(plan: ShutdownPlan, begun: Instant) -> Option<Instant> {
     plan.deadline.or(default).and_then(|deadline| begun.checked_add(deadline))
 }
 
-fn overdue(plan: ShutdownPlan) -> Result<(), Error> {
-    match plan.how {
-        Shutdown::Cancel => Ok(()),
-        Shutdown::Drain => {
-            Err(Error::new(ErrorKind::WaitTimeout, "the deadline passed: what still went on was cancelled"))
-        }
-    }
-}
-
-fn given_up() -> Error {
-    Error::new(ErrorKind::WaitTimeout, "transfers that were cancelled have not ended")
+fn overdue() -> Error {
+    Error::new(ErrorKind::WaitTimeout, "the deadline passed: what still went on was cancelled")
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
         self.registry.close();
         self.registry.cancel_all();
-        if Handle::try_current().is_err() && !in_callback() && !on_lane() {
+        let given_up = *self.given_up.get_mut();
+        if !given_up && Handle::try_current().is_err() && !in_callback() && !on_lane() {
             self.registry.wait(Instant::now().checked_add(FAREWELL));
         }
     }
@@ -375,6 +388,7 @@ impl TransferManagerBuilder {
                 progress_interval: self.config.progress_interval,
             },
             registry: Arc::default(),
+            given_up: AtomicBool::new(false),
         };
         TransferManager { inner: Arc::new(inner) }
     }

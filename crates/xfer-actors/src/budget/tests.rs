@@ -46,7 +46,7 @@ fn whoever_was_refused_is_woken_however_close_the_giving_back_was() {
             let permit = loop {
                 match budget.take(cost) {
                     Ok(permit) => break permit,
-                    Err(later) => assert_eq!(later, None),
+                    Err(refused) => assert_eq!(refused.retry_after, None),
                 }
                 while !woken.swap(false, Ordering::SeqCst) {
                     if Instant::now() >= until {

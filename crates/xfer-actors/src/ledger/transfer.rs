@@ -394,7 +394,10 @@ impl Transfer {
             let stopped = self.stopped.lock();
             self.call.phase.close();
             match (result, &*stopped) {
-                (Err(_), Some(word)) => Err(word.clone()),
+                (Err(error), Some(word)) => Err(match error.left_behind() {
+                    Some(upload_id) => word.clone().with_left_behind(upload_id),
+                    None => word.clone(),
+                }),
                 (result, _) => result,
             }
         };

@@ -414,6 +414,8 @@ fn a_failed_abort_does_not_hide_the_first_error() {
     }
     bench.fail("AbortMultipartUpload", ErrorKind::Connect);
     assert_eq!(bench.error(), ErrorKind::ShutDown);
+    let Some(Err(error)) = &bench.result else { panic!("it has failed") };
+    assert_eq!(error.left_behind(), Some("id"), "but what it leaves is said beside it");
 }
 
 #[test]
