@@ -293,3 +293,23 @@ fn one_futures_wait_costs_no_thread() {
     assert_eq!(kind(bed.manager.upload(&b""[..], bed.bucket(), "").start()), ErrorKind::InvalidArgument);
     bed.assert_clean(&[]);
 }
+
+#[test]
+fn many_uploads_are_begun_no_sooner_than_others_end() {
+    let bed = Bed::with(|server| server, |client| client.max_connections(4));
+    let source = bed.file("source", 1, 2 * PART);
+    let gate = Gate::new();
+    let held = bed.server.inject(FaultRule::on(Op::UploadPart).then(Action::Hold(gate.clone())));
+    let start = |index| bed.manager.upload(&source, bed.bucket(), &format!("k{index}")).start().unwrap();
+    let futures: Vec<TransferFuture> = (0..60).map(start).collect();
+    assert!(gate.arrived_blocking(4, LIMIT), "all connections have parts to send");
+    // Each has its file open, and is in the store until it ends.
+    let begun = bed.server.open_uploads().len();
+    assert!((4..=16).contains(&begun), "{begun} were begun");
+    held.remove();
+    gate.open();
+    for future in &futures {
+        assert_eq!(future.result(LIMIT).unwrap().bytes, 2 * PART);
+    }
+    bed.assert_clean(&["source"]);
+}

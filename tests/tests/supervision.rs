@@ -118,6 +118,27 @@ fn all_actors_may_die_again_and_again() {
 }
 
 #[test]
+fn what_waits_for_an_actor_waits_until_it_is_started_anew() {
+    let policy =
+        RestartPolicy { max_restarts: 1, backoff_base: Duration::from_millis(300), ..RestartPolicy::default() };
+    let bed = Bed::with(|server| server, |client| client.restart(policy).max_connections(8));
+    let gate = Gate::new();
+    bed.server.inject(FaultRule::on(Op::DeleteObject).then(Action::Hold(gate.clone())));
+    let delete = |index| bed.manager.delete(bed.bucket(), &format!("k{index}")).start().unwrap();
+    let futures: Vec<TransferFuture> = (0..1_000).map(delete).collect();
+    assert!(gate.arrived_blocking(8, LIMIT));
+    // Away for a while, with all that waits still in the queue; what has begun ends meanwhile, and makes room for the next.
+    for _ in 0..2 {
+        bed.client.actors().unwrap().crash(Role::Deleter);
+    }
+    gate.open();
+    for future in &futures {
+        future.result(LIMIT).unwrap();
+    }
+    bed.assert_works();
+}
+
+#[test]
 fn an_actor_that_fails_too_often_is_started_anew() {
     // Each of the five spends its restarts in place; the guardian's own budget is just enough for all of them.
     let policy = RestartPolicy { backoff_base: Duration::from_millis(1), ..RestartPolicy::default() };

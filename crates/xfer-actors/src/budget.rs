@@ -61,6 +61,12 @@ impl SharedBudget {
         }
     }
 
+    /// Gives back what a transfer took that has begun.
+    pub(crate) fn transfer_ended(&self) {
+        self.budget.lock().give_back(&Cost { transfers: 1, ..Cost::default() });
+        self.wake_if_starved();
+    }
+
     /// Requests in flight and memory in use.
     pub(crate) fn in_use(&self) -> InUse {
         self.budget.lock().in_use()
@@ -100,6 +106,11 @@ impl Permit {
         }
     }
 
+    /// Takes the transfer's own share out of this permit, if it has one: it is given back by [`SharedBudget::transfer_ended`].
+    pub(crate) fn keep_transfer(&mut self) -> bool {
+        std::mem::take(&mut self.cost.transfers) > 0
+    }
+
     /// Gives everything back without waking the scheduler: for who is about to send it a message anyway.
     pub(crate) fn give_back_silently(mut self) {
         let cost = std::mem::take(&mut self.cost);
@@ -109,7 +120,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if self.cost.requests == 0 && self.cost.memory == 0 {
+        if self.cost.requests == 0 && self.cost.transfers == 0 && self.cost.memory == 0 {
             return;
         }
         self.budget.budget.lock().give_back(&self.cost);

@@ -242,6 +242,15 @@ impl Call {
         self.needs_runtime
     }
 
+    /// Whether it goes on whatever the caller's program does: it moves bytes, and neither comes from nor goes to a reader or writer.
+    pub(crate) fn moves_by_itself(&self) -> bool {
+        match (&self.source, self.target.as_deref()) {
+            (Some(source), _) => source.is_rereadable(),
+            (None, Some(target)) => matches!(target, Target::File(_) | Target::Memory(_)),
+            (None, None) => false,
+        }
+    }
+
     /// Cuts off every request of this call that can be cut.
     pub fn cut(&self) {
         self.cut.make();

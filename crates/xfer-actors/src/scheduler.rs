@@ -25,7 +25,7 @@ use crate::command::{
     LookForObject, PutObject, ReadPart, UploadPart,
 };
 use crate::fault::Crash;
-use crate::ledger::{Duty, Launch, Ledger, Lying, Pending, Settled, Transfer, Turn};
+use crate::ledger::{Duty, Launch, Ledger, Lying, Pending, Settled, Transfer, Turn, Worker};
 
 /// Names a job of the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -240,6 +240,9 @@ impl PartScheduler {
             if !ended.job.is_remote() && !ended.unbegun {
                 return None;
             }
+            // What was lost on its way to a worker says nothing of the store.
+            let mut untouched = RetryBucket::default();
+            let tokens = if ended.unbegun { &mut untouched } else { tokens };
             match retry.on_failure(policy, error, fastrand::f64(), tokens) {
                 Verdict::RetryAfter(delay) => Some(delay),
                 Verdict::GiveUp => None,
@@ -351,31 +354,42 @@ impl Taking<'_> {
     fn next_of(&mut self, queue: &mut FairQueue) -> Option<(Arc<Transfer>, Entry, Permit)> {
         loop {
             let mut permit = None;
-            let entry = queue.pop_fitting(|entry| match self.ledger.budget.take(cost_of(self.ledger, entry)) {
-                Ok(taken) => {
-                    permit = Some(taken);
-                    Fit::Now
-                }
-                Err(Refused { retry_after, for_its_holder }) => {
-                    self.ask_again = self.ask_again.into_iter().chain(retry_after).min();
-                    if for_its_holder { Fit::OfOthers } else { Fit::Later }
+            let entry = queue.pop_fitting(|entry| {
+                // A transfer that has ended meanwhile leaves its entries behind: they leave the queue at once.
+                let Some((transfer, cost)) = self.look_at(entry) else { return Fit::Now };
+                let Some(cost) = cost else { return Fit::OfOthers };
+                match self.ledger.budget.take(cost) {
+                    Ok(taken) => {
+                        permit = Some((transfer, taken));
+                        Fit::Now
+                    }
+                    Err(Refused { retry_after, for_its_holder }) => {
+                        self.ask_again = self.ask_again.into_iter().chain(retry_after).min();
+                        if for_its_holder { Fit::OfOthers } else { Fit::Later }
+                    }
                 }
             })?;
-            // A transfer that has ended meanwhile leaves its entries behind.
-            if let (Some(transfer), Some(permit)) = (self.ledger.transfer(entry.transfer), permit) {
+            if let Some((transfer, mut permit)) = permit {
+                if permit.keep_transfer() {
+                    self.ledger.begin(&transfer);
+                }
                 return Some((transfer, entry, permit));
             }
         }
     }
-}
 
-fn cost_of(ledger: &Ledger, entry: &Entry) -> Cost {
-    match ledger.transfer(entry.transfer).and_then(|transfer| transfer.look_at(entry.job, Job::is_remote)) {
-        Some(is_remote) => {
-            Cost { requests: usize::from(is_remote), memory: entry.memory, bytes: 0, holder: entry.transfer }
-        }
-        // Withdrawn: it leaves the queue at once.
-        None => Cost::default(),
+    /// Whose job it is, and what it costs; no cost while its worker is away.
+    fn look_at(&self, entry: &Entry) -> Option<(Arc<Transfer>, Option<Cost>)> {
+        let transfer = self.ledger.transfer(entry.transfer)?;
+        let (is_remote, worker) = transfer.look_at(entry.job, |job| (job.is_remote(), Worker::of(job)))?;
+        let cost = self.ledger.directory.has(worker).then(|| Cost {
+            requests: usize::from(is_remote),
+            transfers: usize::from(transfer.waits_for_a_place()),
+            memory: entry.memory,
+            bytes: 0,
+            holder: entry.transfer,
+        });
+        Some((transfer, cost))
     }
 }
 

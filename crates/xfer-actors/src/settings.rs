@@ -83,7 +83,19 @@ impl Settings {
 
     /// The budget's limits at the start: the controller begins with few requests and grows.
     pub(crate) fn limits(&self) -> Limits {
-        Limits { requests: self.bounds().start, memory: self.memory_limit, bytes_per_second: None }
+        Limits {
+            requests: self.bounds().start,
+            transfers: self.begun_transfers(),
+            memory: self.memory_limit,
+            bytes_per_second: None,
+        }
+    }
+
+    /// How many transfers may have begun and not ended, each with its file open: twice as many as there are connections, so that none of
+    /// these has to wait for a transfer's first or last request; and no more than the usual limit of 1,024 open files has room for, with
+    /// two for each download that goes past the page cache, beside as many connections.
+    fn begun_transfers(&self) -> usize {
+        self.max_connections.saturating_mul(2).clamp(16, 256)
     }
 
     /// How many parts of one transfer may be in memory: all that fit but one, which is left to others, since this one may wait for them in the

@@ -453,6 +453,8 @@ impl Guardian {
             }
             Role::Deleter => put(&directory.deleter, start_supervised(&arbiter, spec, on_exit, || Deleter::new(lanes))),
         }
+        // The jobs of a worker wait in the queue while it is away.
+        directory.budget_freed();
     }
 
     /// The next exit of an actor; `None` when it is time to go.

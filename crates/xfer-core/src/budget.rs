@@ -1,4 +1,4 @@
-//! How much may run at once: requests, bytes of memory, bytes per second.
+//! How much may run at once: requests, transfers, bytes of memory, bytes per second.
 //!
 //! Decides whether a cost can be borne now. Never decides whose turn it is, and never waits: a refusal says, where it is known, when to
 //! ask again.
@@ -22,6 +22,8 @@ pub const RELIEF_AFTER: Duration = Duration::from_secs(5);
 pub struct Limits {
     /// Requests under way, at least 1.
     pub requests: usize,
+    /// Transfers that have begun and not ended, at least 1: so many files are open, and so many uploads in the store.
+    pub transfers: usize,
     /// Bytes of memory for parts and buffers.
     pub memory: u64,
     /// Bytes per second over all transfers, at least 1; `None` for as fast as possible.
@@ -33,6 +35,8 @@ pub struct Limits {
 pub struct Cost {
     /// Requests: 1, or 0 for work on this machine alone.
     pub requests: usize,
+    /// Transfers that begin with it: 1 or 0. Held until the transfer ends.
+    pub transfers: usize,
     /// Bytes of memory, held until they are given back.
     pub memory: u64,
     /// Bytes that go over the network. They are spent, not lent.
@@ -46,6 +50,8 @@ pub struct Cost {
 pub struct InUse {
     /// Requests.
     pub requests: usize,
+    /// Transfers.
+    pub transfers: usize,
     /// Bytes of memory.
     pub memory: u64,
 }
@@ -59,7 +65,7 @@ pub enum Taken {
     Refused {
         /// After which time to ask again if nothing was given back before; `None` when something has to be given back first.
         retry_after: Option<Duration>,
-        /// Whether it is refused for what its holder has already: the same may be taken for another one.
+        /// Whether it is refused for what its holder has already, or has not: the same may be taken for another one.
         for_its_holder: bool,
     },
 }
@@ -78,8 +84,8 @@ impl Taken {
 /// use std::time::Duration;
 /// use xfer_core::budget::{Budget, Cost, Limits};
 /// use xfer_core::id::TransferId;
-/// let mut budget = Budget::new(Limits { requests: 1, memory: 1 << 20, bytes_per_second: None });
-/// let cost = Cost { requests: 1, memory: 4096, bytes: 100, holder: TransferId(1) };
+/// let mut budget = Budget::new(Limits { requests: 1, transfers: 9, memory: 1 << 20, bytes_per_second: None });
+/// let cost = Cost { requests: 1, memory: 4096, holder: TransferId(1), ..Cost::default() };
 /// assert!(budget.try_take(&cost, Duration::ZERO).is_taken());
 /// assert!(!budget.try_take(&cost, Duration::ZERO).is_taken());
 /// budget.give_back(&cost);
@@ -88,6 +94,7 @@ impl Taken {
 #[derive(Clone, Debug)]
 pub struct Budget {
     requests: usize,
+    transfers: usize,
     memory: u64,
     rate: Option<Rate>,
     in_use: InUse,
@@ -105,6 +112,7 @@ impl Budget {
     pub fn new(limits: Limits) -> Budget {
         Budget {
             requests: limits.requests.max(1),
+            transfers: limits.transfers.max(1),
             memory: limits.memory,
             rate: limits.bytes_per_second.map(Rate::new),
             in_use: InUse::default(),
@@ -118,6 +126,9 @@ impl Budget {
     pub fn try_take(&mut self, cost: &Cost, now: Duration) -> Taken {
         if cost.requests > 0 && self.in_use.requests.saturating_add(cost.requests) > self.requests {
             return Taken::Refused { retry_after: None, for_its_holder: false };
+        }
+        if cost.transfers > 0 && self.in_use.transfers.saturating_add(cost.transfers) > self.transfers {
+            return Taken::Refused { retry_after: None, for_its_holder: true };
         }
         if cost.memory > 0
             && let Some(refused) = self.refuse_memory(cost, now)
@@ -134,6 +145,7 @@ impl Budget {
         }
         self.in_use.memory = self.in_use.memory.saturating_add(cost.memory);
         self.in_use.requests = self.in_use.requests.saturating_add(cost.requests);
+        self.in_use.transfers = self.in_use.transfers.saturating_add(cost.transfers);
         Taken::Taken
     }
 
@@ -161,6 +173,7 @@ impl Budget {
     /// Gives back what a job held. Bytes stay spent: they went over the network, or at least were meant to.
     pub fn give_back(&mut self, cost: &Cost) {
         self.in_use.requests = self.in_use.requests.saturating_sub(cost.requests);
+        self.in_use.transfers = self.in_use.transfers.saturating_sub(cost.transfers);
         if cost.memory == 0 {
             return;
         }

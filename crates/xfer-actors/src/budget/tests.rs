@@ -6,7 +6,7 @@ use super::*;
 use crate::test_kit::PATIENCE;
 
 fn limits(requests: usize, memory: u64) -> Limits {
-    Limits { requests, memory, bytes_per_second: None }
+    Limits { requests, transfers: 1, memory, bytes_per_second: None }
 }
 
 #[test]
@@ -16,10 +16,10 @@ fn memory_can_outlive_its_request_and_shrink() {
     let mut memory = permit.split_memory().unwrap();
     assert!(permit.split_memory().is_none());
     drop(permit);
-    assert_eq!(budget.in_use(), InUse { requests: 0, memory: 80 });
+    assert_eq!(budget.in_use(), InUse { memory: 80, ..InUse::default() });
     memory.shrink_memory(30);
     memory.shrink_memory(50);
-    assert_eq!(budget.in_use(), InUse { requests: 0, memory: 30 });
+    assert_eq!(budget.in_use(), InUse { memory: 30, ..InUse::default() });
     drop(memory);
     assert_eq!(budget.in_use(), InUse::default());
 }

@@ -28,7 +28,7 @@ pub(super) struct JobRecord {
     pub(super) unbegun: bool,
     /// Memory of the budget that a failed attempt had: the next one has it without asking. Whoever had to ask anew could wait for ever
     /// for memory that others hold until this very job is done.
-    pub(super) memory: Option<Permit>,
+    pub(super) memory: Option<Box<Permit>>,
     /// Bytes that all attempts up to the last one had landed.
     pub(super) landed: u64,
 }

@@ -30,7 +30,7 @@ use crate::target::Target;
 use crate::target::reorder::Delivery;
 use crate::work;
 
-pub(crate) use directory::Directory;
+pub(crate) use directory::{Directory, Worker};
 pub(crate) use duty::Duty;
 pub(crate) use jobs::Turn;
 pub(crate) use transfer::{Launch, Lying, MachineSlot, Pending, Settled};
@@ -124,7 +124,26 @@ impl Ledger {
     /// Takes a transfer out that has ended.
     pub(crate) fn leave(&self, id: TransferId) {
         self.watched.remove(&id);
-        self.left(usize::from(self.transfers.remove(&id).is_some()));
+        let transfer = self.transfers.remove(&id);
+        if let Some((_, transfer)) = &transfer {
+            self.give_place_back(transfer);
+        }
+        self.left(usize::from(transfer.is_some()));
+    }
+
+    /// A transfer begins, with what the budget has for it; it has that until it leaves.
+    pub(crate) fn begin(&self, transfer: &Transfer) {
+        transfer.placed.store(true, Ordering::Release);
+        if !self.transfers.contains_key(&transfer.id()) {
+            // It has left at this moment.
+            self.give_place_back(transfer);
+        }
+    }
+
+    fn give_place_back(&self, transfer: &Transfer) {
+        if transfer.placed.swap(false, Ordering::AcqRel) {
+            self.budget.transfer_ended();
+        }
     }
 
     fn left(&self, many: usize) {

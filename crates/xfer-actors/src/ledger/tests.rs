@@ -133,14 +133,14 @@ fn a_failed_attempt_leaves_its_memory_to_the_next() {
     let first = duty(&ledger, &transfer, JOB, 1000);
     assert!(first.accept());
     first.fulfil(Err(lost()), &Outbox::default());
-    assert_eq!(ledger.budget.in_use(), InUse { requests: 0, memory: 1000 });
+    assert_eq!(ledger.budget.in_use(), InUse { memory: 1000, ..InUse::default() });
     assert_eq!(judge(&transfer, JOB, Some(Duration::ZERO)).0, Settled::Requeue);
     let mut second = duty(&ledger, &transfer, JOB, 0);
     second.shrink_memory(400);
-    assert_eq!(ledger.budget.in_use(), InUse { requests: 1, memory: 400 });
+    assert_eq!(ledger.budget.in_use(), InUse { requests: 1, memory: 400, ..InUse::default() });
     let memory = second.take_memory().unwrap();
     second.fulfil(deleted(), &Outbox::default());
-    assert_eq!(ledger.budget.in_use(), InUse { requests: 0, memory: 400 });
+    assert_eq!(ledger.budget.in_use(), InUse { memory: 400, ..InUse::default() });
     drop(memory);
     assert_eq!(ledger.budget.in_use(), InUse::default());
 }

@@ -52,12 +52,14 @@ pub struct Transfer {
     jobs: Mutex<Jobs>,
     observer: Box<dyn Observer>,
     finished: AtomicBool,
+    /// Whether it holds its share of the transfers that may have begun.
+    pub(crate) placed: AtomicBool,
     /// With what it was stopped, if it was: its end says that, whatever else has gone wrong meanwhile.
     stopped: Mutex<Option<Error>>,
     retries: AtomicU32,
     started: Instant,
     /// How often progress is told, and when it was told last, in milliseconds since the start.
-    progress_interval: Duration,
+    progress_interval_ms: u32,
     told_at: AtomicU64,
     /// The multipart upload that has to be completed or aborted, for the case that its machine is lost.
     open_upload: Mutex<Option<Arc<str>>>,
@@ -97,10 +99,11 @@ impl Transfer {
             jobs: Mutex::default(),
             observer,
             finished: AtomicBool::new(false),
+            placed: AtomicBool::new(false),
             stopped: Mutex::new(None),
             retries: AtomicU32::new(0),
             started: Instant::now(),
-            progress_interval,
+            progress_interval_ms: u32::try_from(progress_interval.as_millis()).unwrap_or(u32::MAX),
             told_at: AtomicU64::new(0),
             open_upload: Mutex::new(None),
         }
@@ -149,11 +152,17 @@ impl Transfer {
         record.state = JobState::Flying { since: Instant::now(), accepted: false };
         record.turn = Some(turn);
         Some(Launch {
-            memory: record.memory.take(),
+            memory: record.memory.take().map(|memory| *memory),
             job: record.job.clone(),
             attempt: record.attempt,
             progress: Arc::clone(record.progress.get_or_insert_with(|| self.call.meter.begin_job())),
         })
+    }
+
+    /// Whether it needs a place among the transfers that may have begun, and has none. One that waits for the caller's reader or writer needs
+    /// none, since they may wait for another transfer; nor does a delete, which keeps nothing.
+    pub(crate) fn waits_for_a_place(&self) -> bool {
+        !self.placed.load(Ordering::Acquire) && self.call.moves_by_itself()
     }
 
     pub(super) fn accept(&self, id: JobId, attempt: Attempt) -> bool {
@@ -198,7 +207,7 @@ impl Transfer {
         let Some(record) = jobs.get_mut(id).filter(|record| record.attempt == attempt) else { return false };
         let JobState::Flying { accepted, .. } = record.state else { return false };
         record.unbegun = !accepted && result.is_err();
-        record.memory = memory.filter(|_| result.is_err());
+        record.memory = memory.filter(|_| result.is_err()).map(Box::new);
         record.state = JobState::Ended(Box::new(result));
         true
     }
@@ -370,7 +379,7 @@ impl Transfer {
     /// Tells the observer what has been moved, if it is time again.
     pub(crate) fn report_progress_if_due(&self) {
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let interval = u64::try_from(self.progress_interval.as_millis()).unwrap_or(u64::MAX);
+        let interval = u64::from(self.progress_interval_ms);
         if now.saturating_sub(self.told_at.load(Ordering::Relaxed)) >= interval {
             self.told_at.store(now, Ordering::Relaxed);
             self.report_progress();

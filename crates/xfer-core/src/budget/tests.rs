@@ -5,11 +5,11 @@ use proptest::prelude::*;
 use super::*;
 
 fn budget(requests: usize, memory: u64, bytes_per_second: Option<u64>) -> Budget {
-    Budget::new(Limits { requests, memory, bytes_per_second })
+    Budget::new(Limits { requests, transfers: 2, memory, bytes_per_second })
 }
 
 fn cost(requests: usize, memory: u64, bytes: u64) -> Cost {
-    Cost { requests, memory, bytes, holder: TransferId(1) }
+    Cost { requests, memory, bytes, holder: TransferId(1), transfers: 0 }
 }
 
 const START: Duration = Duration::ZERO;
@@ -25,7 +25,7 @@ fn requests_and_memory_are_lent() {
     assert!(budget.try_take(&cost(1, 40, 0), START).is_taken());
     assert!(!budget.try_take(&cost(1, 0, 0), START).is_taken());
     assert!(budget.try_take(&cost(0, 0, 9), START).is_taken(), "work on this machine needs no request");
-    assert_eq!(budget.in_use(), InUse { requests: 2, memory: 100 });
+    assert_eq!(budget.in_use(), InUse { requests: 2, memory: 100, ..InUse::default() });
     budget.give_back(&cost(1, 60, 0));
     budget.give_back(&cost(1, 40, 0));
     assert_eq!(budget.in_use(), InUse::default());
@@ -70,6 +70,21 @@ fn memory_that_nobody_gives_back_is_not_waited_for_forever() {
     budget.give_back(&b);
     assert!(budget.try_take(&b, at(13)).is_taken());
     assert_eq!(budget.try_take(&a, at(14)), refused(5, false));
+}
+
+#[test]
+fn so_many_transfers_may_have_begun() {
+    let mut budget = budget(9, 0, None);
+    let first = Cost { requests: 1, transfers: 1, ..Cost::default() };
+    assert!(budget.try_take(&first, START).is_taken() && budget.try_take(&first, START).is_taken());
+    let refused = Taken::Refused { retry_after: None, for_its_holder: true };
+    assert_eq!(budget.try_take(&first, START), refused, "those that have begun go on");
+    assert!(budget.try_take(&cost(1, 0, 0), START).is_taken());
+    budget.give_back(&cost(1, 0, 0));
+    assert_eq!(budget.try_take(&first, START), refused, "it is the transfer's end that makes room");
+    budget.give_back(&Cost { transfers: 1, ..Cost::default() });
+    assert!(budget.try_take(&first, START).is_taken());
+    assert_eq!(budget.in_use(), InUse { requests: 3, transfers: 2, memory: 0 });
 }
 
 #[test]
@@ -169,6 +184,7 @@ proptest! {
                 held.push(cost(requests, memory, 0));
             }
             let sum = InUse {
+                transfers: 0,
                 requests: held.iter().map(|c| c.requests).sum(),
                 memory: held.iter().map(|c| c.memory).sum(),
             };

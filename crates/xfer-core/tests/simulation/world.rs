@@ -251,19 +251,23 @@ impl World {
         let buffer = if kept { 0 } else { 64 << 10 };
         let holder = TransferId(id);
         let cost = match &what {
-            Job::ReadPart { max, .. } => Cost { requests: 0, memory: *max, bytes: 0, holder },
+            Job::ReadPart { max, .. } => Cost { requests: 0, memory: *max, bytes: 0, holder, ..Cost::default() },
             Job::CommitTarget | Job::DiscardTarget => Cost::default(),
-            Job::PutObject { length } => Cost { requests: 1, memory: buffer, bytes: *length, holder },
-            Job::UploadPart { range, .. } => Cost { requests: 1, memory: buffer, bytes: range.len(), holder },
+            Job::PutObject { length } => {
+                Cost { requests: 1, memory: buffer, bytes: *length, holder, ..Cost::default() }
+            }
+            Job::UploadPart { range, .. } => {
+                Cost { requests: 1, memory: buffer, bytes: range.len(), holder, ..Cost::default() }
+            }
             Job::Discover { part_size, .. } => {
                 let memory = if ordered { part_size * 3 / 2 } else { buffer };
-                Cost { requests: 1, memory, bytes: *part_size, holder }
+                Cost { requests: 1, memory, bytes: *part_size, holder, ..Cost::default() }
             }
             Job::FetchRange { range, .. } => {
                 let memory = if ordered { range.len() } else { buffer };
-                Cost { requests: 1, memory, bytes: range.len(), holder }
+                Cost { requests: 1, memory, bytes: range.len(), holder, ..Cost::default() }
             }
-            _ => Cost { requests: 1, memory: 0, bytes: 0, holder },
+            _ => Cost { requests: 1, memory: 0, bytes: 0, holder, ..Cost::default() },
         };
         let class = if kept { Class::of_kept(&what) } else { Class::of(&what) };
         if let (Job::FetchRange { range, .. }, Side::Download { object, part_size, window, ordered, .. }) =
