@@ -1,4 +1,4 @@
-//! Measures xfer beside other clients: against a server that does next to nothing, and beside the least that a client can do.
+//! Measures xfer beside other clients: against a server that does next to nothing, and beside a bare loop.
 //!
 //! `serve` is that server, `floor` that client, `run` measures, `report` makes tables and plots of what was measured. Linux only.
 
@@ -25,7 +25,7 @@ struct Args {
 enum Command {
     /// Be an S3 server that does next to nothing
     Serve(serve::Args),
-    /// Be the least client that there can be
+    /// Be the client that others are a ratio to: a bare loop
     Floor(floor::Args),
     /// Measure: every client, every workload
     Run(run::Args),

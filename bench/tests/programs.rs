@@ -203,6 +203,30 @@ fn a_busy_and_broken_store_is_one_that_xfer_copes_with() {
 }
 
 #[test]
+fn clients_meet_with_the_same_refusals_after_each_reset() {
+    let server = Server::start(false, &["--slow-down-rate", "0.3"]);
+    let status = |_| {
+        // Each on a connection of its own.
+        let mut stream = TcpStream::connect(server.endpoint.strip_prefix("http://").unwrap()).unwrap();
+        stream.write_all(b"GET /bench/size-0/x HTTP/1.1\r\nConnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text.split(' ').nth(1).unwrap().to_owned()
+    };
+    let after = |reset: &str| {
+        let mut stream = TcpStream::connect(&server.control).unwrap();
+        write!(stream, "POST {reset} HTTP/1.1\r\n\r\n").unwrap();
+        stream.read_to_end(&mut Vec::new()).unwrap();
+        (0..40).map(status).collect::<Vec<_>>()
+    };
+    let first = after("/reset?seed=7");
+    assert!(first.iter().any(|status| status == "503") && first.iter().any(|status| status == "200"), "{first:?}");
+    assert_eq!(after("/reset"), first);
+    assert_ne!(after("/reset?seed=8"), first);
+    assert_eq!(after("/reset?seed=7"), first);
+}
+
+#[test]
 fn far_stores_are_as_slow_as_asked() {
     let server = Server::start(false, &["--latency", "20", "--bandwidth-per-connection", "20MB/s"]);
     let begun = Instant::now();
@@ -220,7 +244,7 @@ fn a_small_series_is_measured_and_reported() {
         .args(["run", "--clients", "floor,floor-64", "--size", "9MiB", "--count", "20", "--runs", "2"])
         // Not to the disk: before that all that anybody has written is waited for.
         .args(["--workloads", "get,tls-put,get-1KiB,put-256KiB,delete,far-get,startup,throttled"])
-        .args(["--timeout", "120", "--no-pin", "--command-line", "bench/run --quick"])
+        .args(["--timeout", "120", "--no-pin", "--command-line", "bench/run --quick", "--commit", "0123abc"])
         .arg("--memory")
         .arg(folder.path())
         .arg("--disk")
@@ -233,11 +257,20 @@ fn a_small_series_is_measured_and_reported() {
     went_well(&output);
     let lines: Vec<Value> =
         std::fs::read_to_string(&results).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    // The floor in all of them but one, once more from afar, in two rounds and a warm-up, four rounds more of the two that are short; and the
-    // series.
-    assert_eq!(lines.len(), 1 + (7 + 1) * 3 + 2 * 4);
+    // The floor in all of them but one, once more from afar, in two rounds and a warm-up, four rounds more of the five that are short; and
+    // the series.
+    assert_eq!(lines.len(), 1 + (7 + 1) * 3 + 5 * 4);
+    assert_eq!(lines[0]["commit"], "0123abc");
     for run in &lines[1..] {
         assert_eq!(run["failure"], Value::Null);
+        let (asked, secured) = (&run["checksums_asked"], &run["secured_by"]);
+        match run["workload"].as_str().unwrap() {
+            "get" | "far-get" | "startup" => assert_eq!(*asked, 1, "{run}"),
+            "get-1KiB" => assert_eq!((asked, &run["checksums_told"]), (&Value::from(20), &Value::from(20)), "{run}"),
+            "tls-put" => assert_eq!(secured["x-amz-checksum-crc64nvme in a trailer"], 2, "{run}"),
+            "put-256KiB" => assert_eq!(secured["x-amz-checksum-crc64nvme in a header"], 2, "{run}"),
+            _ => assert_eq!((asked, secured), (&Value::from(0), &serde_json::json!({})), "{run}"),
+        }
         assert!(run["memory"].as_u64().unwrap() > 1 << 20 && run["wall"].as_f64().unwrap() > 0.0, "{run}");
     }
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -246,7 +279,7 @@ fn a_small_series_is_measured_and_reported() {
     let output = Command::new(BENCH).arg("report").arg(&results).arg("--out").arg(&page).output().unwrap();
     went_well(&output);
     let page = std::fs::read_to_string(&page).unwrap();
-    for wanted in ["bench/run --quick", "### Download, plain", "| floor-64 |", "### Start-up"] {
+    for wanted in ["bench/run --quick", "0123abc", "### Download, plain", "| floor-64 |", "### Start-up"] {
         assert!(page.contains(wanted), "{wanted} is missing in\n{page}");
     }
 }

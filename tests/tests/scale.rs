@@ -232,3 +232,41 @@ fn a_part_costs_the_same_of_an_object_with_few_parts_and_with_many() {
     assert!(many < few * 3, "{many:?} for each of many, {few:?} for each of few");
     assert!(system.close(LIMIT));
 }
+
+/// Time that all threads have computed whose name begins so.
+fn computed_by(name: &str) -> Duration {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap().map(|thread| thread.unwrap().path());
+    let ours = threads.filter(|thread| {
+        // One that ends meanwhile is none of ours.
+        std::fs::read_to_string(thread.join("comm")).is_ok_and(|comm| comm.starts_with(name))
+    });
+    let nanoseconds = ours.map(|thread| {
+        let stat = std::fs::read_to_string(thread.join("schedstat")).unwrap();
+        stat.split_whitespace().next().unwrap().parse::<u64>().unwrap()
+    });
+    Duration::from_nanos(nanoseconds.sum())
+}
+
+#[test]
+fn the_actors_thread_has_less_to_do_for_a_small_request_than_a_lane() {
+    let _alone = alone();
+    if !by_itself("the_actors_thread_has_less_to_do_for_a_small_request_than_a_lane") {
+        return;
+    }
+    let count = sized(2_000, 100_000);
+    let bed = Bed::new();
+    // Threads, connections and templates are there before anything is measured.
+    bed.assert_works();
+    let computed = || ["actix-rt", "xfer-lane"].map(computed_by);
+    let before = computed();
+    let futures: Vec<_> = (0..count).map(|index| begin(&bed, index)).collect();
+    futures.iter().for_each(|future| assert_eq!(future.result(Some(patience())).unwrap().attempts, 1));
+    let after = computed();
+    let [actors, lanes] = [0, 1].map(|thread| (after[thread] - before[thread]) / count as u32);
+    eprintln!("the actors' thread takes {actors:?} for each of {count} requests, the lanes {lanes:?}");
+    eprintln!(
+        "so it has no time for more than {:.0} a second, however many lanes there are",
+        1.0 / actors.as_secs_f64()
+    );
+    assert!(Duration::ZERO < actors && actors < lanes, "{actors:?}, and {lanes:?} on the lanes");
+}

@@ -1,8 +1,8 @@
-//! `xfer-bench floor`: the least that a client of S3 can do.
+//! `xfer-bench floor`: a bare loop that does what a client of S3 has to, and nothing else.
 //!
 //! Blocking sockets, one thread for each, a buffer of 256 KiB, a CRC64NVME of all bytes while they are in the cache, and a request's bytes with a
 //! fixed signature. It opens and seals TLS records in place. It never retries and never adapts: what it costs is what the kernel, the
-//! checksum and the cipher cost.
+//! checksum and the cipher cost when work is shared out like that. Fewer connections or other buffers may cost less.
 
 mod connection;
 mod large;

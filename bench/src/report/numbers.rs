@@ -24,22 +24,47 @@ pub(crate) fn spread(rounds: &Rounds) -> Option<(f64, f64)> {
     Some((least, most))
 }
 
-/// The median of the ratios of two clients within the same round. Steadier than the ratio of their medians: what slowed the machine down in a
-/// round slowed both.
-pub(crate) fn ratio(rounds: &Rounds, base: &Rounds) -> Option<f64> {
-    median(rounds.iter().filter_map(|(round, value)| {
+/// The ratios of two clients within the same round. Their median is steadier than the ratio of their medians: what slowed the machine down in
+/// a round slowed both.
+pub(crate) fn ratios(rounds: &Rounds, base: &Rounds) -> Rounds {
+    let ratio = |(round, value): (&u32, &f64)| {
         let base = *base.get(round)?;
-        (base > 0.0).then_some(value / base)
-    }))
+        (base > 0.0).then_some((*round, value / base))
+    };
+    rounds.iter().filter_map(ratio).collect()
 }
 
 /// A number as precise as it is worth reading.
 pub(crate) fn short(value: f64) -> String {
+    format!("{value:.*}", digits(value))
+}
+
+/// Digits behind the point that are worth reading.
+fn digits(value: f64) -> usize {
     match value.abs() {
-        value if value >= 100.0 => format!("{value:.0}"),
-        value if value >= 10.0 => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
+        value if value >= 100.0 => 0,
+        value if value >= 10.0 => 1,
+        value if value >= 0.1 || value == 0.0 => 2,
+        _ => 3,
     }
+}
+
+/// A number so precise that it looks like none of `bounds` unless it is one.
+pub(crate) fn distinct(value: f64, bounds: impl IntoIterator<Item = f64> + Clone) -> String {
+    let looks_like = |digits: usize, bound: f64| format!("{value:.digits$}") == format!("{bound:.digits$}");
+    let least = digits(value);
+    let told_apart =
+        |digits: &usize| bounds.clone().into_iter().all(|bound| bound == value || !looks_like(*digits, bound));
+    let digits = (least..least + MOST_DIGITS).find(told_apart).unwrap_or(least + MOST_DIGITS);
+    format!("{value:.digits$}")
+}
+
+/// Digits beyond what is worth reading that are shown to tell numbers apart.
+const MOST_DIGITS: usize = 4;
+
+/// Least and most, as precise as they are worth reading.
+pub(crate) fn range((least, most): (f64, f64)) -> String {
+    format!("{}–{}", short(least), short(most))
 }
 
 #[cfg(test)]
@@ -64,6 +89,7 @@ mod tests {
     #[test]
     fn a_slow_round_does_not_move_the_ratio() {
         let (ours, base) = (rounds(&[2.0, 20.0, 2.2]), rounds(&[1.0, 10.0, 1.0]));
+        let ratio = |rounds: &Rounds, base: &Rounds| median(ratios(rounds, base).into_values());
         assert_eq!(ratio(&ours, &base), Some(2.0));
         // Rounds that one of them lacks do not count.
         assert_eq!(ratio(&rounds(&[2.0, 9.0]), &rounds(&[1.0])), Some(2.0));
@@ -72,6 +98,16 @@ mod tests {
 
     #[test]
     fn numbers_are_as_long_as_they_are_worth() {
-        assert_eq!([0.123, 1.0, 12.34, 123.4].map(short), ["0.12", "1.00", "12.3", "123"]);
+        assert_eq!([0.0042, 0.123, 1.0, 12.34, 123.4].map(short), ["0.004", "0.12", "1.00", "12.3", "123"]);
+        assert_eq!(range((0.5, 120.0)), "0.50–120");
+    }
+
+    #[test]
+    fn what_is_not_a_bound_does_not_look_like_one() {
+        assert_eq!(distinct(1.304, [1.3, 1.1]), "1.304");
+        assert_eq!(distinct(1.3004, [1.3, 1.1]), "1.3004");
+        assert_eq!(distinct(1.3, [1.3]), "1.30", "it is the bound");
+        assert_eq!(distinct(1.41, [1.3]), "1.41");
+        assert_eq!(distinct(120.3, [120.0]), "120.3");
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use super::numbers::{Rounds, median, ratio, spread};
+use super::numbers::{Rounds, median, ratios, spread};
 use crate::run::record::{Line, Run, Series};
 use crate::run::workload::Name;
 
@@ -12,6 +12,10 @@ use crate::run::workload::Name;
 pub(crate) enum Quantity {
     /// Processor time in seconds.
     Processor,
+    /// The program's part of it.
+    User,
+    /// The kernel's part of it.
+    System,
     /// Seconds.
     Wall,
     /// Bytes.
@@ -19,6 +23,8 @@ pub(crate) enum Quantity {
     Peak,
     Opened,
     Requests,
+    /// Requests that were refused.
+    Refused,
     /// Processor time of the server in seconds.
     Server,
 }
@@ -27,11 +33,14 @@ impl Quantity {
     fn of(self, run: &Run) -> f64 {
         match self {
             Quantity::Processor => run.usage.user + run.usage.system,
+            Quantity::User => run.usage.user,
+            Quantity::System => run.usage.system,
             Quantity::Wall => run.usage.wall,
             Quantity::Memory => run.usage.memory as f64,
             Quantity::Peak => run.peak as f64,
             Quantity::Opened => run.opened as f64,
             Quantity::Requests => run.requests as f64,
+            Quantity::Refused => run.refused as f64,
             Quantity::Server => run.server,
         }
     }
@@ -58,14 +67,20 @@ impl Results {
         self.runs.values().flatten().next()
     }
 
-    /// Rounds that counted.
-    pub(crate) fn rounds(&self) -> usize {
-        self.runs.values().map(Vec::len).max().unwrap_or(0)
+    /// Its runs that count.
+    pub(crate) fn runs(&self, client: &str) -> &[Run] {
+        self.runs.get(client).map_or(&[], Vec::as_slice)
+    }
+
+    /// Rounds that counted, for whoever had the least of them and the most; who failed stopped early.
+    pub(crate) fn rounds(&self) -> (usize, usize) {
+        let well = || self.runs.iter().filter(|(client, _)| !self.failures.contains_key(*client));
+        let counts = || well().map(|(_, runs)| runs.len());
+        (counts().min().unwrap_or(0), counts().max().unwrap_or(0))
     }
 
     fn values(&self, client: &str, quantity: Quantity) -> Rounds {
-        let runs = self.runs.get(client).into_iter().flatten();
-        runs.map(|run| (run.round, quantity.of(run))).collect()
+        self.runs(client).iter().map(|run| (run.round, quantity.of(run))).collect()
     }
 
     pub(crate) fn median(&self, client: &str, quantity: Quantity) -> Option<f64> {
@@ -78,7 +93,16 @@ impl Results {
 
     /// Median of the ratios of two clients in the same round.
     pub(crate) fn ratio(&self, client: &str, base: &str, quantity: Quantity) -> Option<f64> {
-        ratio(&self.values(client, quantity), &self.values(base, quantity))
+        median(self.ratios(client, base, quantity).into_values())
+    }
+
+    /// Least and largest of these ratios.
+    pub(crate) fn ratio_spread(&self, client: &str, base: &str, quantity: Quantity) -> Option<(f64, f64)> {
+        spread(&self.ratios(client, base, quantity))
+    }
+
+    fn ratios(&self, client: &str, base: &str, quantity: Quantity) -> Rounds {
+        ratios(&self.values(client, quantity), &self.values(base, quantity))
     }
 }
 
@@ -87,8 +111,8 @@ impl Results {
 pub(crate) struct AllResults {
     /// The last of them.
     pub(crate) series: Series,
-    /// What was typed for each.
-    commands: BTreeMap<u64, String>,
+    /// Each of them.
+    every: BTreeMap<u64, Series>,
     workloads: BTreeMap<Name, Results>,
 }
 
@@ -103,7 +127,7 @@ impl AllResults {
             let line = serde_json::from_str(line)
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("line {number}: {error}")))?;
             if let Line::Series(series) = &line {
-                all.commands.insert(series.id, series.command.clone());
+                all.every.insert(series.id, series.clone());
             }
             match line {
                 Line::Series(series) if series.id >= all.series.id => {
@@ -137,11 +161,15 @@ impl AllResults {
         }
     }
 
-    /// What was typed for what counts, one command to a line.
-    pub(crate) fn commands(&self) -> String {
-        let count = |id: &u64| self.workloads.values().any(|results| results.series == *id);
-        let commands = self.commands.iter().filter(|(id, _)| count(id)).map(|(_, command)| command.as_str());
-        commands.collect::<Vec<_>>().join("\n")
+    /// The series of which something counts, the first one first.
+    pub(crate) fn series_that_count(&self) -> Vec<&Series> {
+        let counts = |id: &u64| self.workloads.values().any(|results| results.series == *id);
+        self.every.iter().filter(|(id, _)| counts(id)).map(|(_, series)| series).collect()
+    }
+
+    /// The series of a workload.
+    pub(crate) fn series_of(&self, results: &Results) -> Option<&Series> {
+        self.every.get(&results.series)
     }
 
     pub(crate) fn workload(&self, name: Name) -> Option<&Results> {
@@ -193,9 +221,10 @@ pub(super) mod tests {
             AllResults::read(&lines(7, "get", &[("floor", &[9.0, 1.0, 2.0, 1.5]), ("xfer", &[9.0, 2.0, 4.0, 3.0])]))
                 .unwrap();
         let get = all.workload(Name::Get).unwrap();
-        assert_eq!((get.rounds(), get.median("floor", Quantity::Processor)), (3, Some(1.5)));
+        assert_eq!((get.rounds(), get.median("floor", Quantity::Processor)), ((3, 3), Some(1.5)));
         assert_eq!(get.spread("floor", Quantity::Processor), Some((1.0, 2.0)));
         assert_eq!(get.ratio("xfer", "floor", Quantity::Processor), Some(2.0));
+        assert_eq!(get.ratio_spread("xfer", "floor", Quantity::Processor), Some((2.0, 2.0)));
         assert_eq!(get.median("s5cmd", Quantity::Processor), None);
     }
 
@@ -209,9 +238,11 @@ pub(super) mod tests {
         assert_eq!(all.workload(Name::Get).unwrap().median("floor", Quantity::Processor), Some(5.0));
         assert_eq!(all.workload(Name::Put).unwrap().median("floor", Quantity::Processor), Some(1.0));
         assert_eq!(all.workloads().count(), 2);
-        assert_eq!(all.commands(), "bench 7\nbench 8", "of both something counts");
+        let ids = |all: &AllResults| all.series_that_count().iter().map(|series| series.id).collect::<Vec<_>>();
+        assert_eq!(ids(&all), [7, 8], "of both something counts");
+        assert_eq!(all.series_of(all.workload(Name::Put).unwrap()).unwrap().id, 7);
         text += &lines(9, "put", &[("floor", &[1.0, 1.0])]);
-        assert_eq!(AllResults::read(&text).unwrap().commands(), "bench 8\nbench 9");
+        assert_eq!(ids(&AllResults::read(&text).unwrap()), [8, 9]);
     }
 
     #[test]

@@ -11,10 +11,15 @@ const BUCKET: &str = "bench";
 /// The program for s3transfer's CRT manager; it needs a Python with `boto3[crt]`.
 const AWSCRT: &str = include_str!("../../peers/s3transfer_crt.py");
 
+/// How the authors of the transfer manager set its allocator up where they measure it: memory that is free goes back to the kernel soon, on a
+/// thread of its own.
+const JEMALLOC: &str = "background_thread:true,narenas:32,dirty_decay_ms:1000,muzzy_decay_ms:0";
+
 /// The clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
 pub(crate) enum Client {
     Floor,
+    FloorLean,
     #[value(name = "floor-64")]
     Floor64,
     FloorDirect,
@@ -26,8 +31,9 @@ pub(crate) enum Client {
 }
 
 impl Client {
-    pub(crate) const ALL: [Client; 8] = [
+    pub(crate) const ALL: [Client; 9] = [
         Client::Floor,
+        Client::FloorLean,
         Client::Floor64,
         Client::FloorDirect,
         Client::Xfer,
@@ -40,6 +46,7 @@ impl Client {
     pub(crate) fn text(self) -> &'static str {
         match self {
             Client::Floor => "floor",
+            Client::FloorLean => "floor-lean",
             Client::Floor64 => "floor-64",
             Client::FloorDirect => "floor-direct",
             Client::Xfer => "xfer",
@@ -54,8 +61,9 @@ impl Client {
     pub(crate) fn about(self) -> &'static str {
         match self {
             Client::Floor => {
-                "the least that a client can do: 8 blocking sockets, buffers of 256 KiB, CRC64NVME of all bytes"
+                "a bare loop: 8 blocking sockets, each with a thread and a buffer of 256 KiB, CRC64NVME of all bytes"
             }
+            Client::FloorLean => "the same with 2 sockets, and so with a quarter of the threads and buffers",
             Client::Floor64 => "the same with 64 sockets",
             Client::FloorDirect => "the same, writing around the page cache, 1 MiB at a time",
             Client::Xfer => "the command `xfer` at its defaults",
@@ -71,10 +79,19 @@ impl Client {
         match self {
             // It gives up when it is refused.
             Client::Floor => workload.name != Name::Throttled,
+            Client::FloorLean => matches!(workload.name, Name::Get | Name::Put | Name::TlsGet | Name::TlsPut),
             Client::Floor64 => matches!(workload.name, Name::FarGet | Name::FarPut),
             Client::FloorDirect => workload.name == Name::DiskGet,
             Client::TransferManager => workload.kind != Kind::DeleteMany,
             Client::Xfer | Client::Awscrt | Client::S5cmd | Client::ObjectStore => true,
+        }
+    }
+
+    /// Whether it is of this repository: one that must not fail, and that every round is for.
+    pub(crate) fn is_own(self) -> bool {
+        match self {
+            Client::Floor | Client::FloorLean | Client::Floor64 | Client::FloorDirect | Client::Xfer => true,
+            Client::Awscrt | Client::S5cmd | Client::ObjectStore | Client::TransferManager => false,
         }
     }
 
@@ -99,7 +116,7 @@ impl Programs {
     /// What a client says it is; none if it is not there.
     pub(crate) fn version(&self, client: Client) -> Option<String> {
         let mut command = match client {
-            Client::Floor | Client::Floor64 | Client::FloorDirect => {
+            Client::Floor | Client::FloorLean | Client::Floor64 | Client::FloorDirect => {
                 return Some(concat!("xfer-bench ", env!("CARGO_PKG_VERSION")).to_owned());
             }
             Client::Xfer => with(&self.xfer, &["--version"]),
@@ -159,8 +176,12 @@ impl CommandLine {
         if let Some(ca) = &task.server.ca {
             environment.extend([("CA".to_owned(), text(ca)), ("SSL_CERT_FILE".to_owned(), text(ca))]);
         }
+        if client == Client::TransferManager {
+            environment.push(("_RJEM_MALLOC_CONF".to_owned(), JEMALLOC.to_owned()));
+        }
         let words = match client {
             Client::Floor => floor(programs, task, &[]),
+            Client::FloorLean => floor(programs, task, &["--connections", "2"]),
             Client::Floor64 => floor(programs, task, &["--connections", "64"]),
             Client::FloorDirect => floor(programs, task, &["--direct", "--buffer", "1MiB"]),
             Client::Xfer => xfer(programs, task)?,

@@ -1,8 +1,8 @@
 //! `xfer-bench run`: every client does every workload in turn, round after round, and each run becomes a line of JSON.
 //!
-//! Clients alternate (A B C A B C), so that what disturbs the machine disturbs all of them. The first round is not counted: in it the server
-//! checks every byte that is uploaded, and what was downloaded is compared with what it should be. A client that fails is left out of the
-//! rest of the workload.
+//! Clients alternate, and another one begins in each round (A B C, B C A, C A B), so that what disturbs the machine disturbs all of them. The
+//! first round is not counted: in it the server checks every byte that is uploaded, and what was downloaded is compared with what it should
+//! be. A client that fails is left out of the rest of the workload.
 
 mod client;
 mod files;
@@ -24,7 +24,7 @@ pub(crate) use self::client::Client;
 use self::client::{CommandLine, Programs, Task};
 use self::files::Files;
 use self::measure::Usage;
-use self::record::{Line, Machine, Run, Series, load};
+use self::record::{Clocks, Line, Machine, Run, Series, load};
 use self::server::Server;
 use self::workload::{Kind, Name, Scale, Workload};
 use crate::serve::stats::Report;
@@ -32,6 +32,8 @@ use crate::serve::stats::Report;
 /// Core of the server, and of the client, when they are kept apart.
 const SERVER_CORE: usize = 0;
 const CLIENT_CORE: usize = 1;
+/// A client that takes longer than this many seconds is known well enough without additional rounds.
+const SOON: f64 = 1.0;
 /// Bytes of a client's own words that are shown when it fails.
 const LAST_WORDS: usize = 2000;
 
@@ -47,7 +49,7 @@ pub(crate) struct Args {
     /// Only these clients
     #[arg(long, value_delimiter = ',', value_enum)]
     clients: Vec<Client>,
-    /// Rounds that count; three times as many of what takes a tenth of a second
+    /// Rounds that count; three times as many of small objects and uploads, for clients that are over with them in a second
     #[arg(long, default_value_t = 5)]
     runs: u32,
     /// Size of a large object; from afar and to the disk it is twice that
@@ -80,6 +82,9 @@ pub(crate) struct Args {
     /// What the report says has to be typed to repeat it
     #[arg(long, default_value = "xfer-bench run")]
     command_line: String,
+    /// What the report says that xfer was built from
+    #[arg(long, default_value = "")]
+    commit: String,
 }
 
 /// Measures.
@@ -122,12 +127,37 @@ pub(crate) fn run(args: &Args) -> io::Result<()> {
         clients,
         failures: Vec::new(),
     };
-    bench.write(&Line::Series(Series { id, command: args.command_line.clone(), machine, clients: versions }))?;
+    let (command, commit) = (args.command_line.clone(), args.commit.clone());
+    bench.write(&Line::Series(Series { id, command, commit, machine, clients: versions }))?;
     let names = if args.workloads.is_empty() { Name::ALL } else { &args.workloads };
     for name in names {
         bench.workload(&Workload::new(*name, Scale { size: args.size, count: args.count }))?;
     }
     if bench.failures.is_empty() { Ok(()) } else { Err(io::Error::other(bench.failures.join("; "))) }
+}
+
+/// A client in a workload.
+struct Entrant {
+    client: Client,
+    /// Seconds that it took when it took longest.
+    longest: f64,
+    failed: bool,
+}
+
+impl Entrant {
+    fn new(client: Client) -> Self {
+        Self { client, longest: 0.0, failed: false }
+    }
+
+    /// Whether there are additional rounds for it.
+    fn is_soon_over(&self) -> bool {
+        self.client.is_own() || self.longest < SOON
+    }
+}
+
+/// The order of `count` clients in a round: each begins one of as many rounds.
+fn order(count: usize, round: u32) -> impl Iterator<Item = usize> {
+    (0..count).map(move |index| (index + round as usize) % count)
 }
 
 struct Bench {
@@ -144,13 +174,17 @@ struct Bench {
 
 impl Bench {
     fn workload(&mut self, workload: &Workload) -> io::Result<()> {
-        let mut clients: Vec<Client> =
-            self.clients.iter().copied().filter(|client| client.takes_part(workload)).collect();
+        let clients = self.clients.iter().copied().filter(|client| client.takes_part(workload));
+        let mut entrants: Vec<Entrant> = clients.map(Entrant::new).collect();
         self.files.prepare(workload)?;
-        self.round(workload, &mut clients, 0, &self.server(workload, true)?)?;
+        self.round(workload, &mut entrants, 0, &self.server(workload, true)?)?;
         let server = self.server(workload, false)?;
-        for round in 1..=self.runs * workload.name.times() {
-            self.round(workload, &mut clients, round, &server)?;
+        for round in 1..=self.runs {
+            self.round(workload, &mut entrants, round, &server)?;
+        }
+        entrants.retain(Entrant::is_soon_over);
+        for round in self.runs + 1..=self.runs * workload.name.times() {
+            self.round(workload, &mut entrants, round, &server)?;
         }
         self.files.forget()
     }
@@ -160,35 +194,47 @@ impl Bench {
         Server::start(workload, verify, core, self.files.work())
     }
 
-    fn round(&mut self, workload: &Workload, clients: &mut Vec<Client>, round: u32, server: &Server) -> io::Result<()> {
-        let mut failed = Vec::new();
-        for client in clients.iter() {
-            let run = self.once(workload, *client, round, server)?;
+    fn round(
+        &mut self,
+        workload: &Workload,
+        entrants: &mut Vec<Entrant>,
+        round: u32,
+        server: &Server,
+    ) -> io::Result<()> {
+        for index in order(entrants.len(), round) {
+            let entrant = &mut entrants[index];
+            let run = self.once(workload, entrant.client, round, server)?;
             say(&line_for(&run));
+            if round > 0 {
+                entrant.longest = entrant.longest.max(run.usage.wall);
+            }
             if let Some(failure) = &run.usage.failure {
-                failed.push(*client);
-                if matches!(client, Client::Floor | Client::Floor64 | Client::FloorDirect | Client::Xfer) {
+                entrant.failed = true;
+                if entrant.client.is_own() {
                     self.failures.push(format!("{} failed in {}: {failure}", run.client, run.workload));
                 }
             }
             self.write(&Line::Run(run))?;
         }
-        clients.retain(|client| !failed.contains(client));
+        entrants.retain(|entrant| !entrant.failed);
         Ok(())
     }
 
     fn once(&mut self, workload: &Workload, client: Client, round: u32, server: &Server) -> io::Result<Run> {
         let pool = self.files.begin(workload)?;
-        server.reset()?;
+        server.reset(round)?;
         let target = self.files.target(workload);
         let task = Task { workload, server, source: self.files.source(), target: &target, work: self.files.work() };
         let line = CommandLine::new(client, &self.programs, &task)?;
-        let load = load();
+        let (load, before) = (load(), Clocks::now());
         let mut usage = self.measure(workload, client, &line, pool.as_deref())?;
+        let after = Clocks::now();
         let stats = server.stats()?;
         if usage.failure.is_none() {
-            usage.failure = self.fault(workload, round, &stats, &target);
+            let unsecured = || client.is_own().then(|| unsecured(workload, &stats)).flatten();
+            usage.failure = self.fault(workload, round, &stats, &target).or_else(unsecured);
         }
+        let own = usage.user + usage.system + stats.cpu;
         Ok(Run {
             series: self.series,
             workload: workload.name.text().to_owned(),
@@ -204,6 +250,10 @@ impl Bench {
             refused: stats.refused,
             server: stats.cpu,
             load,
+            others: after.zip(before).map(|(after, before)| after.others(&before, own)),
+            secured_by: stats.secured_by,
+            checksums_asked: Some(stats.checksums_asked),
+            checksums_told: stats.checksums_told,
         })
     }
 
@@ -284,6 +334,24 @@ impl Bench {
     }
 }
 
+/// What a client left to chance whose measurement is to be one with every byte checked: a download without the checksum of the whole to
+/// compare with, or an upload that carried none.
+fn unsecured(workload: &Workload, stats: &Report) -> Option<String> {
+    match workload.kind {
+        Kind::Get | Kind::GetMany => {
+            let told = stats.checksums_told;
+            (told < workload.count).then(|| format!("only {told} of {} checksums were asked for", workload.count))
+        }
+        Kind::Put | Kind::PutMany => {
+            let all: u64 = stats.secured_by.values().sum();
+            let with = stats.secured_by.iter().filter(|(how, _)| how.starts_with("x-amz-checksum-"));
+            let with: u64 = with.map(|(_, count)| count).sum();
+            (with < all.max(workload.count)).then(|| format!("only {with} of {all} uploads carried a checksum"))
+        }
+        Kind::DeleteMany => None,
+    }
+}
+
 /// One run in short, for whoever watches.
 fn line_for(run: &Run) -> String {
     let usage = &run.usage;
@@ -310,4 +378,43 @@ fn line_for(run: &Run) -> String {
 fn say(what: &str) {
     // Whoever closed standard error does not want to know.
     let _ = writeln!(io::stderr(), "{what}");
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn each_client_begins_a_round() {
+        let rounds: Vec<Vec<usize>> = (0..3).map(|round| order(3, round).collect()).collect();
+        assert_eq!(rounds, [[0, 1, 2], [1, 2, 0], [2, 0, 1]]);
+        assert_eq!(order(0, 7).count(), 0);
+    }
+
+    #[test]
+    fn additional_rounds_are_for_who_is_soon_over_and_for_ours() {
+        let entrant = |client, longest| Entrant { longest, ..Entrant::new(client) };
+        assert!(entrant(Client::ObjectStore, 0.3).is_soon_over());
+        assert!(!entrant(Client::Awscrt, 7.0).is_soon_over());
+        assert!(entrant(Client::Xfer, 1.2).is_soon_over() && entrant(Client::Floor, 1.2).is_soon_over());
+    }
+
+    #[test]
+    fn what_is_not_secured_is_a_failure() {
+        let scale = Scale { size: 20 << 20, count: 10 };
+        let verdict = |name, stats: &Report| unsecured(&Workload::new(name, scale), stats);
+        let mut stats = Report { checksums_asked: 3, ..Report::default() };
+        assert!(verdict(Name::Get, &stats).is_some(), "none was told");
+        stats.checksums_told = 1;
+        assert_eq!(verdict(Name::Get, &stats), None);
+        assert!(verdict(Name::Get1KiB, &stats).unwrap().contains("1 of 10"));
+        assert_eq!(verdict(Name::Delete, &stats), None);
+
+        assert!(verdict(Name::Put, &stats).is_some(), "nothing came");
+        stats.secured_by = [("x-amz-checksum-crc64nvme in a trailer".to_owned(), 3)].into();
+        assert_eq!(verdict(Name::Put, &stats), None);
+        stats.secured_by.insert("nothing".to_owned(), 1);
+        assert!(verdict(Name::Put, &stats).unwrap().contains("3 of 4"));
+    }
 }

@@ -22,6 +22,9 @@ pub(crate) struct Series {
     pub(crate) id: u64,
     /// The command that repeats it.
     pub(crate) command: String,
+    /// What xfer and this program were built from; nothing if nobody said.
+    #[serde(default)]
+    pub(crate) commit: String,
     pub(crate) machine: Machine,
     /// What each client says that it is.
     pub(crate) clients: BTreeMap<String, String>,
@@ -51,6 +54,26 @@ pub(crate) struct Run {
     pub(crate) server: f64,
     /// Load average of the machine before.
     pub(crate) load: f64,
+    /// What else went on meanwhile.
+    #[serde(default)]
+    pub(crate) others: Option<Others>,
+    /// Uploads by what secured their bytes.
+    #[serde(default)]
+    pub(crate) secured_by: BTreeMap<String, u64>,
+    /// Reads that asked for a checksum, and those that were told one: that of the whole object.
+    #[serde(default)]
+    pub(crate) checksums_asked: Option<u64>,
+    #[serde(default)]
+    pub(crate) checksums_told: u64,
+}
+
+/// Processor time that neither client nor server had, in seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Others {
+    /// Of other programs on this machine.
+    pub(crate) programs: f64,
+    /// What the host of a virtual machine kept for itself.
+    pub(crate) host: f64,
 }
 
 /// Where it was measured.
@@ -89,4 +112,59 @@ impl Machine {
 pub(crate) fn load() -> f64 {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0)
+}
+
+/// What the processors have done since the machine started, in seconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Clocks {
+    /// For programs and the kernel.
+    busy: f64,
+    /// For others, on the host of a virtual machine.
+    stolen: f64,
+}
+
+/// Ticks of a second in what the kernel tells programs; the same on all machines that this is for.
+const TICKS: f64 = 100.0;
+
+impl Clocks {
+    /// As they are now; none if the kernel does not tell.
+    pub(crate) fn now() -> Option<Self> {
+        Self::parse(&fs::read_to_string("/proc/stat").ok()?)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let ticks: Vec<f64> =
+            text.lines().next()?.strip_prefix("cpu ")?.split_whitespace().map_while(|word| word.parse().ok()).collect();
+        let [user, nice, system, _idle, _wait, interrupts, soft_interrupts, stolen, ..] = ticks[..] else {
+            return None;
+        };
+        Some(Self { busy: (user + nice + system + interrupts + soft_interrupts) / TICKS, stolen: stolen / TICKS })
+    }
+
+    /// What others had since `before`, where `own` seconds were the client's and the server's.
+    pub(crate) fn others(&self, before: &Self, own: f64) -> Others {
+        Others { programs: (self.busy - before.busy - own).max(0.0), host: (self.stolen - before.stolen).max(0.0) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn others_have_what_neither_client_nor_server_had() {
+        let before = Clocks::parse("cpu  100 200 300 4000 500 0 700 80 0 0\ncpu0 1 2 3").unwrap();
+        let after = Clocks::parse("cpu  300 200 400 4000 500 100 700 180 0 0\n").unwrap();
+        assert_eq!(after.others(&before, 1.5), Others { programs: 2.5, host: 1.0 });
+        assert_eq!(after.others(&before, 9.0).programs, 0.0, "ticks are coarse");
+        assert!(Clocks::parse("cpu 1 2 3").is_none() && Clocks::parse("").is_none());
+        assert!(Clocks::now().is_some());
+    }
+
+    #[test]
+    fn older_lines_are_read() {
+        let line = r#"{"line":"series","id":1,"command":"x","machine":{"processor":"","cores":2,"memory":1,"kernel":"","is_virtual":true},"clients":{}}"#;
+        assert!(matches!(serde_json::from_str(line).unwrap(), Line::Series(series) if series.commit.is_empty()));
+    }
 }

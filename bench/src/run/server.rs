@@ -64,10 +64,10 @@ impl Server {
         }
     }
 
-    /// Counts from zero, as soon as no client is connected.
-    pub(crate) fn reset(&self) -> io::Result<()> {
+    /// Counts from zero and begins with a seed anew, as soon as no client is connected.
+    pub(crate) fn reset(&self, seed: u32) -> io::Result<()> {
         self.stats()?;
-        self.ask("POST /reset").map(|_| ())
+        self.ask(&format!("POST /reset?seed={seed}")).map(|_| ())
     }
 
     fn ask(&self, what: &str) -> io::Result<String> {

@@ -25,6 +25,8 @@ pub(crate) struct Answer {
     pub(crate) verdict: Option<Result<(), String>>,
     /// Objects that were deleted.
     pub(crate) deleted: u64,
+    /// Checksums of whole objects that a reader was told.
+    pub(crate) checksums: u64,
 }
 
 /// A reply's body.
@@ -42,7 +44,8 @@ pub(crate) enum Content {
 
 impl Answer {
     fn text(status: u16, text: impl Into<String>) -> Self {
-        Self { status, headers: String::new(), content: Content::Text(text.into()), verdict: None, deleted: 0 }
+        let content = Content::Text(text.into());
+        Self { status, headers: String::new(), content, verdict: None, deleted: 0, checksums: 0 }
     }
 
     fn xml(text: &str) -> Self {
@@ -151,7 +154,7 @@ fn read(request: &Request) -> Answer {
         _ => Content::Stream { from: object.start + first, length },
     };
     let status = if selected.is_some() { 206 } else { 200 };
-    let mut answer = Answer { status, headers: String::new(), content, verdict: None, deleted: 0 }
+    let mut answer = Answer { content, ..Answer::text(status, "") }
         .with("ETag", format_args!("\"{etag}\""))
         .with("Last-Modified", MODIFIED)
         .with("Accept-Ranges", "bytes")
@@ -167,6 +170,7 @@ fn read(request: &Request) -> Answer {
         answer = answer
             .with("x-amz-checksum-crc64nvme", base64_of(ALGORITHM, object.crc()))
             .with("x-amz-checksum-type", "FULL_OBJECT");
+        answer.checksums = 1;
     }
     answer
 }

@@ -10,6 +10,7 @@ use crc_fast::Digest;
 use rustls::ServerConfig;
 
 use super::answer::{Answer, Content, answer};
+use super::chance::Chance;
 use super::pace::{Pacer, STEP};
 use super::request::{Given, Operation, Request, base64_of};
 use super::stats::Stats;
@@ -40,6 +41,7 @@ pub(crate) struct Behaviour {
 pub(crate) struct Shared {
     pub(crate) behaviour: Behaviour,
     pub(crate) stats: Stats,
+    pub(crate) chance: Chance,
     pub(crate) uploads: Uploads,
     pub(crate) file: Arc<File>,
     pub(crate) tls: Option<Arc<ServerConfig>>,
@@ -98,25 +100,27 @@ impl Connection {
     fn exchange(&mut self, request: &Request) -> io::Result<Next> {
         let shared = self.shared.clone();
         shared.stats.requested(request);
+        let mut fate = shared.chance.next();
         if request.expects_continue {
             self.wire.send(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
         let behaviour = &shared.behaviour;
         let body = self.body(request)?;
         std::thread::sleep(behaviour.latency);
-        if chance(behaviour.slow_down_rate) {
+        if fate.has(behaviour.slow_down_rate) {
             shared.stats.refused();
             self.reply(Answer::error(503, "SlowDown", "Please reduce your request rate."), false)?;
             return Ok(Next::GoOn);
         }
         let answer = answer(request, &body, &shared.uploads);
         shared.stats.deleted(answer.deleted);
+        shared.stats.told(answer.checksums);
         match &answer.verdict {
             Some(Ok(())) if behaviour.verify => shared.stats.verified(),
             Some(Err(what)) => shared.stats.complain(format!("{:?} {}: {what}", request.operation, request.key)),
             _ => {}
         }
-        self.reply(answer, chance(behaviour.reset_rate))
+        self.reply(answer, fate.has(behaviour.reset_rate))
     }
 
     /// Reads a body, or drops it.
@@ -272,10 +276,6 @@ fn digest(body: &mut impl Read, given: Option<Given>) -> io::Result<Body> {
     let found = algorithm.zip(other).map(|(algorithm, digest)| base64_of(algorithm, digest.finalize()));
     let sums = Sums { crc64: crc64.finalize(), given: given.zip(found) };
     Ok(Body { length, text: String::new(), sums: Some(sums) })
-}
-
-fn chance(rate: f64) -> bool {
-    rate > 0.0 && fastrand::f64() < rate
 }
 
 fn reason(status: u16) -> &'static str {

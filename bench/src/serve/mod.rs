@@ -4,6 +4,7 @@
 //! sleeps in the kernel while bytes move. It is a tool for measuring on one machine: it listens on the loopback only.
 
 mod answer;
+mod chance;
 mod connection;
 mod pace;
 mod request;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use xfer_core::units;
 
+use self::chance::Chance;
 use self::connection::{Behaviour, Shared};
 use self::pace::Pacer;
 
@@ -52,7 +54,7 @@ pub(crate) struct Args {
     /// Part of the answers that are torn off in the middle by a reset, from 0 to 1
     #[arg(long, default_value_t = 0.0, value_name = "PART")]
     reset_rate: f64,
-    /// Seed of what is left to chance
+    /// Seed of what is left to chance; `POST /reset` begins with it anew, `POST /reset?seed=N` with another
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Check every byte, checksum and part list of uploads; not for timing
@@ -100,6 +102,7 @@ pub(crate) fn run(args: &Args) -> io::Result<()> {
     let shared = Arc::new(Shared {
         behaviour,
         stats: stats::Stats::default(),
+        chance: Chance::new(args.seed),
         uploads: uploads::Uploads::default(),
         file: Arc::new(wire::memory_file()?),
         tls,
@@ -117,22 +120,20 @@ pub(crate) fn run(args: &Args) -> io::Result<()> {
     let mut out = io::stdout();
     writeln!(out, "{}", serde_json::to_string(&ready)?)?;
     out.flush()?;
-    accept(&listener, &shared, args.seed)
+    accept(&listener, &shared)
 }
 
-fn accept(listener: &TcpListener, shared: &Arc<Shared>, seed: u64) -> io::Result<()> {
-    for number in 0.. {
+fn accept(listener: &TcpListener, shared: &Arc<Shared>) -> io::Result<()> {
+    loop {
         let (stream, _) = listener.accept()?;
         let shared = shared.clone();
         std::thread::Builder::new().stack_size(STACK).spawn(move || {
-            fastrand::seed(seed.wrapping_add(number));
             shared.stats.connected();
             // Clients come and go as they like; what they did wrong is in the stats.
             let _ = connection::serve(stream, shared.clone());
             shared.stats.disconnected();
         })?;
     }
-    Ok(())
 }
 
 fn answer_control(listener: &TcpListener, shared: &Shared) {
@@ -154,8 +155,9 @@ fn control(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
     }
     let text = match line.trim_end().strip_suffix(" HTTP/1.1") {
         Some("GET /stats") => serde_json::to_string(&shared.stats.report())?,
-        Some("POST /reset") => {
+        Some(line) if line.starts_with("POST /reset") => {
             shared.stats.reset();
+            shared.chance.restart(line.split_once("?seed=").and_then(|(_, seed)| seed.parse().ok()));
             "{}".to_owned()
         }
         _ => return stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),

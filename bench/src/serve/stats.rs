@@ -23,6 +23,7 @@ pub(crate) struct Stats {
     torn: AtomicU64,
     verified: AtomicU64,
     deleted: AtomicU64,
+    told: AtomicU64,
     lists: Mutex<Lists>,
 }
 
@@ -58,6 +59,8 @@ pub(crate) struct Report {
     pub(crate) secured_by: BTreeMap<String, u64>,
     /// Reads that asked for a checksum.
     pub(crate) checksums_asked: u64,
+    /// Reads that were told one: that of the whole object.
+    pub(crate) checksums_told: u64,
     /// Requests that were answered with 503.
     pub(crate) refused: u64,
     /// Answers that were torn off.
@@ -116,6 +119,10 @@ impl Stats {
         self.deleted.fetch_add(objects, Relaxed);
     }
 
+    pub(crate) fn told(&self, checksums: u64) {
+        self.told.fetch_add(checksums, Relaxed);
+    }
+
     pub(crate) fn complain(&self, what: String) {
         let Ok(mut lists) = self.lists.lock() else { return };
         if lists.complaints.len() < COMPLAINTS {
@@ -125,8 +132,16 @@ impl Stats {
 
     /// Everything from zero again, but for connections that are open.
     pub(crate) fn reset(&self) {
-        let counters =
-            [&self.opened, &self.received, &self.sent, &self.refused, &self.torn, &self.verified, &self.deleted];
+        let counters = [
+            &self.opened,
+            &self.received,
+            &self.sent,
+            &self.refused,
+            &self.torn,
+            &self.verified,
+            &self.deleted,
+            &self.told,
+        ];
         for counter in counters {
             counter.store(0, Relaxed);
         }
@@ -148,6 +163,7 @@ impl Stats {
             torn: self.torn.load(Relaxed),
             verified: self.verified.load(Relaxed),
             deleted: self.deleted.load(Relaxed),
+            checksums_told: self.told.load(Relaxed),
             ..Report::default()
         };
         if let Ok(lists) = self.lists.lock() {

@@ -1,6 +1,7 @@
 //! What a part costs the machine of its transfer, of transfers with few parts and with many: `cargo bench -p xfer-core --bench machines`.
 //!
-//! Each part is asked for, answered with the checksum of its bytes, and combined with its neighbours; the time is that of one part.
+//! Each part is asked for, answered with the checksum of its bytes, and combined with its neighbours. The time is that of a whole
+//! transfer; the throughput beside it is in parts.
 #![allow(clippy::panic)]
 
 use std::collections::VecDeque;

@@ -6,7 +6,7 @@ use aws_sdk_s3_transfer_manager::io::InputStream;
 use aws_sdk_s3_transfer_manager::types::PartSize;
 use aws_sdk_s3_transfer_manager::{Client, Config};
 
-/// What its authors measure it with.
+/// What its authors measure it with. How they set it up, `xfer-bench run` says in the environment, as `_RJEM_MALLOC_CONF`.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
