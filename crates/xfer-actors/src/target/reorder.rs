@@ -292,9 +292,12 @@ impl OrderedTarget {
         }
     }
 
-    /// The reading end for a stream.
+    /// The reading end for a stream. A writer gets the bytes itself, and there are none to be polled.
     pub(crate) fn poll_piece(&self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         let mut state = self.shared.state.lock();
+        if !matches!(state.consumer, Consumer::Polled(_)) {
+            return Poll::Ready(None);
+        }
         if let Some(piece) = state.pop() {
             drop(state);
             let news = self.shared.left(piece.len());
