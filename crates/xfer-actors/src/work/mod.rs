@@ -91,7 +91,7 @@ async fn perform(bench: &Bench<'_>, job: &Job, duty: Option<&mut Duty>) -> Resul
         Job::FetchRange { range, etag } => download::fetch(bench, *range, etag, duty).await,
         Job::CommitTarget => bench.call.target()?.commit().await.map(|()| Reply::TargetCommitted),
         Job::DiscardTarget => {
-            bench.call.target()?.discard();
+            bench.call.target()?.discard_elsewhere().await;
             Ok(Reply::TargetDiscarded)
         }
         Job::DeleteObject => exchange::delete(bench).await,
