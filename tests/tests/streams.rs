@@ -177,6 +177,24 @@ fn a_named_pipe_gives_the_bytes_in_order_to_who_reads_it() {
     bed.assert_clean(&["pipe"]);
 }
 
+#[test]
+fn an_empty_object_for_a_pipe_that_nobody_reads_can_be_cancelled() {
+    let bed = Bed::new();
+    bed.object("k", 1, 0);
+    let pipe = bed.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let future = bed.manager.download(bed.bucket(), "k", &pipe).start().unwrap();
+    common::eventually("it was fetched", || bed.server.stats().count(Op::GetObject) == 1);
+    assert!(bed.server.wait_idle(LIMIT));
+    bed.assert_works();
+    assert!(!future.done() && future.cancel());
+    assert_eq!(kind(future.result(LIMIT)), ErrorKind::Cancelled);
+    bed.assert_clean(&["pipe"]);
+    // Lets go of the thread that waits for a reader.
+    drop(std::fs::File::open(&pipe).unwrap());
+    bed.assert_works();
+}
+
 /// An error of the caller's own.
 #[derive(Debug)]
 struct Mine(u32);

@@ -25,30 +25,23 @@ pub(super) enum Inspected {
     Device(Device),
 }
 
-/// A device or a pipe. Opened with the first bytes, or behind the last of none, on the thread that writes them: opening a pipe waits for its
-/// reader.
+/// A device or a pipe. Opened with the first write, also of no bytes, on the thread that makes it: opening a pipe waits for its reader.
 pub(super) struct Device {
     path: PathBuf,
     file: Option<File>,
 }
 
-impl Device {
-    fn opened(&mut self) -> io::Result<&mut File> {
-        Ok(match &mut self.file {
-            Some(file) => file,
-            none => none.insert(OpenOptions::new().write(true).open(&self.path)?),
-        })
-    }
-}
-
 impl Write for Device {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.opened()?.write(bytes)
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(OpenOptions::new().write(true).open(&self.path)?),
+        };
+        file.write(bytes)
     }
 
-    /// Who reads from a pipe waits for its end, of an empty object too.
     fn flush(&mut self) -> io::Result<()> {
-        self.opened()?.flush()
+        self.file.as_mut().map_or(Ok(()), File::flush)
     }
 }
 
@@ -374,12 +367,16 @@ mod system {
         options.mode(0o600);
     }
 
-    /// Gives `file` the permissions of the one at `path`, or those that were `seen` there if it is gone. The group is kept where the system
-    /// lets this process; the owner is who runs it.
+    /// Gives `file` the permissions of the one at `path`, or those that were `seen` there if it is gone. Owner and group are kept where the
+    /// system lets this process.
     pub(super) fn keep_permissions(file: &File, path: &Path, seen: &Permissions) -> io::Result<()> {
         let (there, ours) = (std::fs::metadata(path).ok(), file.metadata()?);
-        let has_group = |there: &Metadata| there.gid() == ours.gid() || fchown(file, None, Some(there.gid())).is_ok();
-        let keeps_group = there.as_ref().is_none_or(has_group);
+        let keeps_group = there.as_ref().is_none_or(|there| {
+            (there.uid(), there.gid()) == (ours.uid(), ours.gid())
+                || fchown(file, Some(there.uid()), Some(there.gid())).is_ok()
+                || there.gid() == ours.gid()
+                || fchown(file, None, Some(there.gid())).is_ok()
+        });
         let mode = kept_mode(there.map_or(seen.clone(), |there| there.permissions()).mode(), keeps_group);
         if ours.mode() & 0o7777 == mode {
             return Ok(());

@@ -52,7 +52,7 @@ enum Kind {
 
 impl DownloadTarget {
     /// A file, made whole or not at all: written under a temporary name beside it and renamed over it at the end. Its directory
-    /// must exist. A file that it replaces leaves it its permissions, and its group where that can be, but not its owner. Of a device or
+    /// must exist. A file that it replaces leaves it its permissions, and its owner and group where that can be. Of a device or
     /// a pipe that exists under this name the bytes are written to it in order.
     pub fn path(path: impl Into<PathBuf>) -> DownloadTarget {
         DownloadTarget(Kind::Path(path.into()))
@@ -107,9 +107,7 @@ impl DownloadTarget {
         Ok(match self.0 {
             Kind::Path(path) => match file::inspect(path, os)? {
                 file::Inspected::Regular(file) => Target::File(file),
-                file::Inspected::Device(device) => {
-                    Target::Ordered(OrderedTarget::new(Consumer::Blocking(Box::new(device))))
-                }
+                file::Inspected::Device(device) => Target::Ordered(OrderedTarget::opened_late(Box::new(device))),
             },
             Kind::Memory => Target::Memory(MemoryTarget::default()),
             Kind::Seekable(writer) => Target::Seekable(SeekableTarget::new(writer)?),
@@ -181,6 +179,14 @@ impl Target {
             Target::File(file) => file.expect(size, directly),
             Target::Memory(memory) => memory.open(size),
             Target::Seekable(_) | Target::Ordered(_) => Ok(()),
+        }
+    }
+
+    /// Waits until it can be made final: for who reads from a pipe that nothing was written to. May be given up at any moment.
+    pub(crate) async fn ready(&self) -> Result<(), Error> {
+        match self {
+            Target::Ordered(ordered) => ordered.ready().await,
+            _ => Ok(()),
         }
     }
 

@@ -187,6 +187,17 @@ fn a_file_that_is_replaced_leaves_its_permissions() {
         assert_eq!(mode(&path), after, "{before:o} then {meanwhile:?}");
         std::fs::remove_file(&path).unwrap();
     }
+    // Who may give files away gives this one to whom the old one belonged.
+    std::fs::write(&path, "old").unwrap();
+    if std::os::unix::fs::chown(&path, Some(1234), Some(5678)).is_ok() {
+        use std::os::unix::fs::MetadataExt;
+        let target = file(&path);
+        target.open().unwrap();
+        target.commit_at_once().unwrap();
+        let there = std::fs::metadata(&path).unwrap();
+        assert_eq!((there.uid(), there.gid(), there.len()), (1234, 5678, 0));
+    }
+    std::fs::remove_file(&path).unwrap();
     // One that is gone by then has left them as well, and a new file has those of any other.
     let (path, other) = (folder.path().join("b"), folder.path().join("other"));
     std::fs::write(&path, "old").unwrap();
