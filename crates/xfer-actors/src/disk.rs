@@ -11,7 +11,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use xfer_core::disk::{FileSystem, Gate};
+#[cfg(target_os = "linux")]
+use xfer_core::disk::FileSystem;
+use xfer_core::disk::Gate;
 
 use crate::transport::OwnedChunk;
 
