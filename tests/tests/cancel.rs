@@ -226,10 +226,10 @@ fn cancels_at_any_moment_agree_with_the_result() {
         bed.manager.download(bed.bucket(), "down", &target).start().unwrap().result(LIMIT).unwrap();
         begun.elapsed()
     };
-    let mut taken = [0, 0];
-    for step in 0..60_u32 {
-        // Over one and a half times as long as a transfer takes.
-        let wait = whole * step / 40;
+    let (mut taken, mut late) = ([0, 0], [0, 0]);
+    // Over one and a half times as long as a transfer takes; and in the end, however busy the machine is, until it is done.
+    let waits: Vec<Duration> = (0..60).map(|step| whole * step / 40).chain([LIMIT]).collect();
+    for wait in &waits {
         for (index, upload) in [true, false].into_iter().enumerate() {
             let _ = std::fs::remove_file(&target);
             bed.server.remove_object(bed.bucket(), "up");
@@ -238,12 +238,13 @@ fn cancels_at_any_moment_agree_with_the_result() {
                 false => bed.manager.download(bed.bucket(), "down", &target),
             };
             let future = call.start().unwrap();
-            let until = Instant::now() + wait;
-            while Instant::now() < until {
+            let until = Instant::now() + *wait;
+            while Instant::now() < until && !future.done() {
                 std::thread::yield_now();
             }
             let cancelled = future.cancel();
-            taken[index] += u32::from(cancelled);
+            taken[index] += usize::from(cancelled);
+            late[index] += usize::from(!cancelled);
             let result = future.result(LIMIT);
             assert_eq!(cancelled, matches!(&result, Err(error) if error.kind() == ErrorKind::Cancelled), "{result:?}");
             let there = match upload {
@@ -254,7 +255,8 @@ fn cancels_at_any_moment_agree_with_the_result() {
             bed.assert_clean(if target.exists() { &["source", "target"] } else { &["source"] });
         }
     }
-    assert!(taken.iter().all(|taken| *taken > 0), "{taken:?} of 60 were taken");
+    assert!(taken.iter().chain(&late).all(|count| *count > 0), "{taken:?} were taken, {late:?} came too late");
+    assert!(taken.iter().zip(&late).all(|(taken, late)| taken + late == waits.len()));
     bed.assert_works();
 }
 

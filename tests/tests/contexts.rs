@@ -535,16 +535,29 @@ fn dropping_everything_in_a_runtime_waits_for_nothing_and_leaves_nothing() {
         if !keep_futures {
             futures.clear();
         }
+        // Nothing can end before the uploads are aborted, and that they are not before everything was dropped.
+        let aborts = Gate::new();
+        bed.server.inject(FaultRule::on(Op::AbortMultipartUpload).then(Action::Hold(aborts.clone())));
+        let (dropped, heard) = mpsc::channel();
+        let opener = std::thread::spawn({
+            let aborts = aborts.clone();
+            move || {
+                let in_time = heard.recv_timeout(LIMIT).is_ok();
+                aborts.open();
+                in_time
+            }
+        });
         let (server, folder) = runtime().block_on(async {
-            let begun = Instant::now();
             let left = drop_everything(bed);
-            assert!(begun.elapsed() < Duration::from_secs(1), "a runtime was blocked");
+            dropped.send(()).unwrap();
+            assert!(opener.join().unwrap(), "a runtime was blocked");
             for future in &mut futures {
                 assert_eq!(kind(future.await), ErrorKind::Cancelled);
             }
             left
         });
         common::eventually("no upload is left", || server.open_uploads().is_empty());
+        assert!(aborts.arrivals() >= 3, "they were aborted");
         common::eventually("no file is left", || std::fs::read_dir(folder.path()).unwrap().count() == 1);
         gate.open();
     }

@@ -9,12 +9,11 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use common::io::{Pattern, Sink};
-use common::{Bed, LIMIT, PART, Witness, kind, quick_retries};
+use common::{Bed, Ended, LIMIT, PART, Witness, kind, quick_retries};
 use xfer_actors::transport::TransportConfig;
-use xfer_actors::{Call, Observer, Settings, Tuning, XferSystem};
+use xfer_actors::{Call, Settings, Tuning, XferSystem};
 use xfer_facade::{
-    Algorithm, CallKind, DownloadTarget, Error, ErrorKind, ExtraArgs, RetryPolicy, TransferOutcome, UploadSource,
-    Verified,
+    Algorithm, CallKind, DownloadTarget, ErrorKind, ExtraArgs, RetryPolicy, TransferOutcome, UploadSource, Verified,
 };
 use xfer_tests::{Action, FaultRule, Op, pattern};
 
@@ -344,25 +343,16 @@ fn a_store_that_answers_slowly_is_waited_for() {
     bed.assert_clean(&["source", "target"]);
 }
 
-/// What an observer is told, sent to whoever waits.
-struct Report(mpsc::Sender<Result<TransferOutcome, Error>>);
-
-impl Observer for Report {
-    fn progressed(&self, _bytes: u64) {}
-
-    fn finished(&self, result: Result<TransferOutcome, Error>) {
-        self.0.send(result).unwrap();
-    }
-}
-
 /// The client's deadlines are those of the AWS Common Runtime, tens of seconds; a system of one's own is built with others.
 #[test]
 fn stalls_are_noticed_by_their_deadlines() {
+    const DEADLINE: Duration = Duration::from_secs(1);
     let bed = Bed::new();
     let settings = Settings { part_size: PART, retry: quick_retries(), lanes: 2, ..Settings::default() };
     let transport = TransportConfig {
-        first_byte_timeout: Duration::from_millis(400),
-        idle_timeout: Duration::from_millis(300),
+        // Long enough that on a busy machine nothing but what stalls takes so long.
+        first_byte_timeout: Duration::from_millis(1_200),
+        idle_timeout: DEADLINE,
         ..TransportConfig::default()
     };
     let system = XferSystem::start(settings, transport).unwrap();
@@ -377,7 +367,7 @@ fn stalls_are_noticed_by_their_deadlines() {
         };
         let (sender, result) = mpsc::channel();
         let begun = Instant::now();
-        let transfer = system.submit(&call.unwrap(), &Tuning::default(), Box::new(Report(sender))).unwrap();
+        let transfer = system.submit(&call.unwrap(), &Tuning::default(), Box::new(Ended(sender))).unwrap();
         let result = result.recv_timeout(LIMIT).unwrap();
         assert!(transfer.is_finished());
         (result, begun.elapsed())
@@ -394,8 +384,8 @@ fn stalls_are_noticed_by_their_deadlines() {
         let fault = bed.server.inject(FaultRule::on(op).times(1).then(action.clone()));
         let (result, took) = run(what);
         let outcome = result.unwrap_or_else(|error| panic!("{op:?} {action:?}: {error}"));
-        assert_eq!((outcome.retries, fault.hits()), (1, 1), "{op:?} {action:?}");
-        assert!(took >= Duration::from_millis(250) && took < Duration::from_secs(10), "{op:?} {action:?}: {took:?}");
+        assert!(outcome.retries >= 1 && fault.hits() == 1, "{op:?} {action:?}: {outcome:?}");
+        assert!(took >= DEADLINE && took < Duration::from_secs(20), "{op:?} {action:?}: {took:?}");
         bed.check_object("k", 14, 3 * PART);
         fault.remove();
     }
@@ -405,7 +395,7 @@ fn stalls_are_noticed_by_their_deadlines() {
     let (result, took) = run(CallKind::Download);
     let error = result.unwrap_err();
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::RequestTimeout, 6), "{error}");
-    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert!(took >= 6 * DEADLINE && took < Duration::from_secs(40), "{took:?}");
     assert!(system.close(LIMIT));
     common::assert_files(bed.folder.path(), &["source", "target"]);
 }

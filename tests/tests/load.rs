@@ -10,13 +10,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use common::io::{Pattern, Sink, pattern_stream};
-use common::{Bed, LIMIT, PART, kind, manager_of, runtime};
-use futures_util::future::join_all;
+use common::{Bed, Ended, LIMIT, PART, kind, manager_of, runtime};
+use futures_util::future::{FutureExt, join_all};
 use xfer_actors::transport::TransportConfig;
-use xfer_actors::{Call, Observer, Settings, Tuning, XferSystem};
+use xfer_actors::{Call, Settings, Tuning, XferSystem};
 use xfer_facade::{
-    DownloadTarget, Error, ErrorKind, ExtraArgs, TransferFuture, TransferManager, TransferOutcome, UploadSource,
-    on_progress_fn,
+    DownloadTarget, ErrorKind, ExtraArgs, TransferFuture, TransferManager, UploadSource, on_progress_fn,
 };
 use xfer_tests::{Action, FaultRule, Gate, Op, pattern};
 
@@ -226,17 +225,6 @@ fn one_huge_file_and_many_small_ones_share_the_connections() {
     bed.assert_clean(&["huge"]);
 }
 
-/// Tells a channel when its transfer has ended.
-struct Ended(mpsc::Sender<Result<TransferOutcome, Error>>);
-
-impl Observer for Ended {
-    fn progressed(&self, _bytes: u64) {}
-
-    fn finished(&self, result: Result<TransferOutcome, Error>) {
-        self.0.send(result).unwrap();
-    }
-}
-
 #[test]
 fn more_connections_are_opened_while_they_bring_more() {
     let bed = Bed::new();
@@ -279,16 +267,40 @@ fn connections_that_are_kept_for_one_host_give_way_to_those_for_another() {
     assert!(system.close(LIMIT));
 }
 
+/// Threads of this process.
+#[cfg(target_os = "linux")]
+fn threads() -> usize {
+    std::fs::read_dir("/proc/self/task").unwrap().count()
+}
+
+#[cfg(target_os = "linux")]
 #[test]
 fn one_futures_wait_costs_no_thread() {
+    if !common::child::by_itself("one_futures_wait_costs_no_thread") {
+        return;
+    }
     let bed = Bed::new();
+    let gate = Gate::new();
+    bed.server.inject(FaultRule::on(Op::PutObject).then(Action::Hold(gate.clone())));
+    let call = |index: u64| bed.manager.upload(pattern::bytes(index, 2000), bed.bucket(), &format!("{index}"));
     let outcomes = runtime().block_on(async {
-        let futures = (0..200).map(|index| {
-            let call = bed.manager.upload(pattern::bytes(index, 2000), bed.bucket(), &format!("{index}"));
-            async move { call.await }
-        });
-        join_all(futures).await
+        let mut one = std::pin::pin!(call(0).into_future());
+        assert!(one.as_mut().now_or_never().is_none());
+        gate.arrived(1).await;
+        let with_one = threads();
+        let mut many = std::pin::pin!(join_all((1..200).map(|index| call(index).into_future())));
+        assert!(many.as_mut().now_or_never().is_none());
+        // As many as are sent at once: the others wait for their turn.
+        gate.arrived(8).await;
+        let with_many = threads();
+        // The server may have needed a few for the connections.
+        assert!(with_many <= with_one + 8, "{with_one} threads with one that waits, {with_many} with 200");
+        gate.open();
+        let mut outcomes = many.await;
+        outcomes.push(one.await);
+        outcomes
     });
+    assert_eq!(outcomes.len(), 200);
     assert!(outcomes.iter().all(|outcome| outcome.as_ref().unwrap().bytes == 2000));
     assert_eq!(kind(bed.manager.upload(&b""[..], bed.bucket(), "").start()), ErrorKind::InvalidArgument);
     bed.assert_clean(&[]);

@@ -10,14 +10,14 @@
 
 mod common;
 
-use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
-use common::{Bed, LIMIT, runtime};
+use common::child::by_itself;
+use common::{Bed, Ended, LIMIT, runtime};
 use xfer_actors::transport::TransportConfig;
-use xfer_actors::{Call, EnqueueJobs, Observer, Settings, TransferNews, Tuning, XferSystem};
-use xfer_facade::{DownloadTarget, Error, ExtraArgs, Shutdown, TransferFuture, TransferOutcome};
+use xfer_actors::{Call, EnqueueJobs, Settings, TransferNews, Tuning, XferSystem};
+use xfer_facade::{DownloadTarget, ExtraArgs, Shutdown, TransferFuture};
 use xfer_tests::{Action, FaultRule, Gate, pattern};
 
 /// One test at a time, so that each measures itself.
@@ -62,20 +62,6 @@ fn computed_here() -> Duration {
     Duration::from_nanos(stat.split_whitespace().next().unwrap().parse().unwrap())
 }
 
-/// Runs a test in a process of its own, where it finds no memory that another one has left to the allocator; true in that process.
-fn by_itself(test: &str) -> bool {
-    const MARK: &str = "XFER_SCALE_BY_ITSELF";
-    if std::env::var_os(MARK).is_some() {
-        return true;
-    }
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    let child = command.args(["--exact", test, "--nocapture"]).env(MARK, "1").output().unwrap();
-    let (out, err) = (String::from_utf8_lossy(&child.stdout), String::from_utf8_lossy(&child.stderr));
-    eprint!("{err}");
-    assert!(child.status.success() && out.contains("1 passed"), "{out}");
-    false
-}
-
 /// Waits until the actors have done what they were told so far.
 fn settled(system: &XferSystem) {
     runtime().block_on(async {
@@ -117,23 +103,23 @@ fn a_transfer_that_waits_takes_little_memory() {
     let count = sized(100_000, 1_000_000);
     let (bed, gate, few) = crowd(100);
     let (before, begun) = (resident(), computed());
-    let mut halves = [Duration::ZERO; 2];
+    let mut tenths = [Duration::ZERO; 10];
     let mut futures = Vec::with_capacity(count);
-    for half in &mut halves {
+    for tenth in &mut tenths {
         let began = computed_here();
-        futures.extend((0..count / 2).map(|index| begin(&bed, index)));
-        *half = (computed_here() - began) / (count / 2) as u32;
+        futures.extend((0..count / 10).map(|index| begin(&bed, index)));
+        *tenth = (computed_here() - began) / (count / 10) as u32;
     }
+    let half = |tenths: &[Duration]| tenths.iter().sum::<Duration>() / 5;
+    let (first, second) = (half(&tenths[..5]), half(&tenths[5..]));
     settled(&bed.client.actors().unwrap());
     let each = resident().saturating_sub(before) / count as u64;
     let all = (computed() - begun) / count as u32;
     eprintln!("{count} transfers wait: {each} bytes each");
-    eprintln!(
-        "submitted in {:?} each, the second half in {:?}; with all that the actors do, {all:?}",
-        halves[0], halves[1]
-    );
+    eprintln!("submitted in {first:?} each, the second half in {second:?}; with all that the actors do, {all:?}");
+    eprintln!("by tenths: {tenths:?}");
     assert!((200..2048).contains(&each), "{each} bytes for each transfer that waits");
-    assert!(halves[1] < halves[0] * 4 + Duration::from_micros(20), "submitting becomes slower: {halves:?}");
+    assert!(tenths[9] < tenths[0] * 3, "submitting becomes slower: {tenths:?}");
     let begun = computed();
     disperse(&bed, &gate);
     eprintln!("cancelled in {:?} each", (computed() - begun) / count as u32);
@@ -194,17 +180,6 @@ fn rounds_of_transfers_leave_memory_as_it_was() {
     bed.assert_clean(&[]);
 }
 
-/// Tells a channel when its transfer has ended.
-struct Ended(mpsc::Sender<Result<TransferOutcome, Error>>);
-
-impl Observer for Ended {
-    fn progressed(&self, _bytes: u64) {}
-
-    fn finished(&self, result: Result<TransferOutcome, Error>) {
-        self.0.send(result).unwrap();
-    }
-}
-
 #[test]
 fn a_part_costs_the_same_of_an_object_with_few_parts_and_with_many() {
     const PIECE: u64 = 1 << 10;
@@ -228,7 +203,7 @@ fn a_part_costs_the_same_of_an_object_with_few_parts_and_with_many() {
         eprintln!("{each:?} for each of {parts} parts");
         each
     };
-    let (few, many) = (cost(sized(400, 1_000)), cost(sized(2_000, 10_000)));
+    let (few, many) = (cost(sized(200, 1_000)), cost(sized(5_000, 10_000)));
     assert!(many < few * 3, "{many:?} for each of many, {few:?} for each of few");
     assert!(system.close(LIMIT));
 }

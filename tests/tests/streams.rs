@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc;
 
 use common::io::{Pattern, Then, WriteThen};
 use common::{Bed, LIMIT, PART, Witness, kind, runtime};
@@ -153,24 +154,45 @@ fn a_device_takes_the_bytes_and_stays_what_it_is() {
 #[test]
 fn a_named_pipe_gives_the_bytes_in_order_to_who_reads_it() {
     let bed = Bed::new();
-    let size = 3 * PART + 1;
-    bed.object("k", 1, size);
     let pipe = bed.path("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let reader = std::thread::spawn({
-        let pipe = pipe.clone();
-        move || {
-            let mut bytes = Vec::new();
-            std::fs::File::open(pipe).unwrap().read_to_end(&mut bytes).unwrap();
-            bytes
-        }
-    });
-    bed.manager.download(bed.bucket(), "k", &pipe).start().unwrap().result(LIMIT).unwrap();
-    let bytes = reader.join().unwrap();
-    assert_eq!(bytes.len() as u64, size);
-    pattern::check(1, 0, &bytes).unwrap();
-    assert!(std::fs::metadata(&pipe).unwrap().file_type().is_fifo(), "the pipe was replaced");
+    // Of an empty object the reader gets the end.
+    for size in [3 * PART + 1, 0] {
+        bed.object("k", 1, size);
+        let (sender, read) = mpsc::channel();
+        std::thread::spawn({
+            let pipe = pipe.clone();
+            move || {
+                let mut bytes = Vec::new();
+                std::fs::File::open(pipe).unwrap().read_to_end(&mut bytes).unwrap();
+                sender.send(bytes).unwrap();
+            }
+        });
+        bed.manager.download(bed.bucket(), "k", &pipe).start().unwrap().result(LIMIT).unwrap();
+        let bytes = read.recv_timeout(LIMIT).expect("the reader comes to the end");
+        assert_eq!(bytes.len() as u64, size);
+        pattern::check(1, 0, &bytes).unwrap();
+        assert!(std::fs::metadata(&pipe).unwrap().file_type().is_fifo(), "the pipe was replaced");
+    }
     bed.assert_clean(&["pipe"]);
+}
+
+#[test]
+fn an_empty_object_for_a_pipe_that_nobody_reads_can_be_cancelled() {
+    let bed = Bed::new();
+    bed.object("k", 1, 0);
+    let pipe = bed.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let future = bed.manager.download(bed.bucket(), "k", &pipe).start().unwrap();
+    common::eventually("it was fetched", || bed.server.stats().count(Op::GetObject) == 1);
+    assert!(bed.server.wait_idle(LIMIT));
+    bed.assert_works();
+    assert!(!future.done() && future.cancel());
+    assert_eq!(kind(future.result(LIMIT)), ErrorKind::Cancelled);
+    bed.assert_clean(&["pipe"]);
+    // Lets go of the thread that waits for a reader.
+    drop(std::fs::File::open(&pipe).unwrap());
+    bed.assert_works();
 }
 
 /// An error of the caller's own.

@@ -177,6 +177,12 @@ impl Lanes {
         self.inner.common.blocks.set_from(bytes);
     }
 
+    /// Bytes that downloads have written past the page cache so far.
+    #[must_use]
+    pub fn written_directly(&self) -> u64 {
+        self.inner.common.blocks.written()
+    }
+
     /// How many lanes there are.
     #[must_use]
     pub fn count(&self) -> usize {

@@ -1,13 +1,14 @@
 //! What is asked of the operating system about files by their names, so that it can be replaced.
 
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// Longest file name that common file systems take, in bytes (`NAME_MAX`).
 const NAME_MAX: usize = 255;
 
-/// Sizes, temporary names, renames and removals of files. Each method has the behaviour of [`SystemFiles`] by default.
+/// Sizes, temporary names, renames and removals of files, and what makes sure of their bytes. Each method has the behaviour of [`SystemFiles`] by default.
 ///
 /// ```
 /// use std::path::{Path, PathBuf};
@@ -48,6 +49,19 @@ pub trait OsUtils: fmt::Debug + Send + Sync + 'static {
         beside(target, fastrand::u32(..))
     }
 
+    /// Hears of every write that failed after it had been taken, before the file gets its name: called, on a thread for blocking calls,
+    /// where the file system is not known to be local, since such ones (NFS above all) tell only then that there is no space, or no
+    /// server, any more. What cannot be synced at all counts as written.
+    ///
+    /// # Errors
+    /// What the operating system says; the download then fails and the temporary file is removed.
+    fn write_back(&self, file: &File) -> io::Result<()> {
+        match file.sync_data() {
+            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
+            result => result,
+        }
+    }
+
     /// Gives the file `from` the name `to`, replacing what has it.
     ///
     /// # Errors
@@ -76,6 +90,12 @@ impl OsUtils for SystemFiles {
     fn size_of(&self, _path: &Path, seen: &std::fs::Metadata) -> io::Result<u64> {
         Ok(seen.len())
     }
+}
+
+/// The same path from the root on, so that it stays the same when the process goes to another directory. Asks for the current one only if
+/// it has to; one that has no name any more has no files either, and then the path is of no use as it is.
+pub(crate) fn absolute(path: PathBuf) -> PathBuf {
+    if path.is_absolute() { path } else { std::path::absolute(&path).unwrap_or(path) }
 }
 
 /// `<name>.<8 hex digits>` beside `target`, as the original names it; the name is cut where the whole would be too long.

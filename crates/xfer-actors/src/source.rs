@@ -25,7 +25,8 @@ use xfer_core::error::{Error, ErrorKind};
 use xfer_core::id::PartNumber;
 
 use crate::budget::Permit;
-use crate::os::OsUtils;
+use crate::disk::GatedFile;
+use crate::os::{OsUtils, absolute};
 
 /// What to upload: a file by its path, bytes in memory, or a reader or stream that is read once.
 ///
@@ -282,7 +283,7 @@ impl Seen {
 pub(crate) struct FileSource {
     path: PathBuf,
     seen: Seen,
-    file: Mutex<Option<Arc<File>>>,
+    file: Mutex<Option<Arc<GatedFile>>>,
 }
 
 impl FileSource {
@@ -297,11 +298,13 @@ impl FileSource {
             return Err(Error::new(ErrorKind::SourceUnavailable, what).in_file(&path));
         }
         let seen = Seen { length: os.size_of(&path, &metadata).map_err(unavailable)?, ..Seen::of(&metadata) };
+        // It is opened when its turn comes, and the process may be in another directory by then.
+        let path = absolute(path);
         Ok(FileSource { seen, path, file: Mutex::new(None) })
     }
 
     /// The open file; the first caller opens it. Nobody gets one that is not what it was.
-    pub(crate) fn open(&self) -> Result<Arc<File>, Error> {
+    pub(crate) fn open(&self) -> Result<Arc<GatedFile>, Error> {
         let mut place = self.file.lock();
         if let Some(file) = &*place {
             return Ok(Arc::clone(file));
@@ -310,7 +313,7 @@ impl FileSource {
             Error::new(ErrorKind::SourceUnavailable, error.to_string()).in_file(&self.path).with_source(error)
         })?;
         self.compare(&file)?;
-        Ok(Arc::clone(place.insert(Arc::new(file))))
+        Ok(Arc::clone(place.insert(Arc::new(GatedFile::from(file)))))
     }
 
     fn check_unchanged(&self) -> Result<(), Error> {

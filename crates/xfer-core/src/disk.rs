@@ -1,8 +1,10 @@
 //! How a file's bytes are read and written without holding others up.
 //!
 //! Decides: after a slow call, the next ones go elsewhere, and when these are quick again, they come back ([`Gate`]); whether a large
-//! file is written past the page cache ([`DirectWrites`]), and by how much memory ([`BlockSupply`]). Never: makes a call.
+//! file is written past the page cache ([`DirectWrites`]), and by how much memory ([`BlockSupply`]); what is known of a file system
+//! ([`FileSystem`]), and what a file that replaces another one may be used for by whom ([`kept_mode`]). Never: makes a call.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// A call that takes longer than this holds the sockets of its thread up noticeably: at 10 Gbit/s, 2 ms are 2.5 MB, which is about
@@ -11,33 +13,107 @@ const SLOW: Duration = Duration::from_millis(2);
 /// How many quick calls in a row it takes to come back: a page cache that is being written out is quick in between.
 const QUICK_AGAIN: u32 = 32;
 
-/// The rule for one file, or one part of it.
+/// The rule for one file, of which several threads may move a part each. While the file is quick they only look at it.
 ///
 /// ```
 /// use std::time::Duration;
 /// use xfer_core::disk::Gate;
-/// let mut gate = Gate::default();
+/// let gate = Gate::default();
 /// assert!(gate.is_quick());
 /// gate.took(Duration::from_millis(40));
 /// assert!(!gate.is_quick());
 /// ```
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Gate {
     /// Quick calls that are still needed before it opens.
-    closed_for: u32,
+    closed_for: AtomicU32,
 }
 
 impl Gate {
     /// Whether the next call may be made in place.
     #[must_use]
     pub fn is_quick(&self) -> bool {
-        self.closed_for == 0
+        self.closed_for.load(Ordering::Relaxed) == 0
     }
 
-    /// The last call took so long.
-    pub fn took(&mut self, time: Duration) {
-        self.closed_for = if time > SLOW { QUICK_AGAIN } else { self.closed_for.saturating_sub(1) };
+    /// A call took so long.
+    pub fn took(&self, time: Duration) {
+        if time > SLOW {
+            self.closed_for.store(QUICK_AGAIN, Ordering::Relaxed);
+        } else if !self.is_quick() {
+            // Another thread may have opened it meanwhile: then there is nothing to count down.
+            let _ = self.closed_for.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        }
     }
+}
+
+/// A file of so many bytes is large: to free its pages and blocks, or to have them allocated, takes longer than a [`Gate`] calls quick.
+const LARGE: u64 = 32 << 20;
+
+/// Whether removing or replacing a file of so many bytes holds the sockets of its thread up.
+#[must_use]
+pub fn is_large(bytes: u64) -> bool {
+    bytes >= LARGE
+}
+
+/// A kind of file system, by the number that Linux tells it by (`linux/magic.h`, and the sources of those that are not part of Linux).
+///
+/// ```
+/// use xfer_core::disk::FileSystem;
+/// assert!(FileSystem(0xef53).is_local());
+/// let nfs = FileSystem(0x6969);
+/// assert!(!nfs.is_local() && !nfs.takes_direct_writes());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileSystem(pub u32);
+
+impl FileSystem {
+    /// ext2 to ext4, and XFS: those that are known to write directly what is aligned to pages. Those in memory take the flag and gain
+    /// nothing.
+    const DIRECT: [u32; 2] = [0xef53, 0x5846_5342];
+    /// Btrfs, bcachefs, F2FS, JFS, ReiserFS, NILFS, ZFS, NTFS, FAT, exFAT, tmpfs, ramfs, overlayfs.
+    const LOCAL: [u32; 13] = [
+        0x9123_683e,
+        0xca45_1a4e,
+        0xf2f5_2010,
+        0x3153_464a,
+        0x5265_4973,
+        0x3434,
+        0x2fc1_2fc1,
+        0x7366_746e,
+        0x4d44,
+        0x2011_bab0,
+        0x0102_1994,
+        0x8584_58f6,
+        0x794c_7630,
+    ];
+
+    /// Whether files can be written past the page cache, and it helps.
+    #[must_use]
+    pub fn takes_direct_writes(self) -> bool {
+        FileSystem::DIRECT.contains(&self.0)
+    }
+
+    /// Whether it is known that a write that succeeded has its space. On the others, such as NFS, it is told later that there was none,
+    /// or that the server is gone: when the file is synced or closed.
+    #[must_use]
+    pub fn is_local(self) -> bool {
+        self.takes_direct_writes() || FileSystem::LOCAL.contains(&self.0)
+    }
+}
+
+/// The permissions of a file that takes the place of one with these, so that nobody may do what was not allowed before: what a program
+/// that it is may gain is left out, and if the group could not be kept, another one may do only what everybody may.
+///
+/// ```
+/// use xfer_core::disk::kept_mode;
+/// assert_eq!(kept_mode(0o104_750, true), 0o750);
+/// assert_eq!(kept_mode(0o100_664, false), 0o644);
+/// ```
+#[must_use]
+pub fn kept_mode(replaced: u32, keeps_group: bool) -> u32 {
+    let mode = replaced & 0o777;
+    if keeps_group { mode } else { mode & (0o707 | (mode & 0o007) << 3) }
 }
 
 /// From this size in bytes on a file is written past the page cache, if that can be, unless somebody says otherwise. A smaller one is likely
@@ -70,6 +146,7 @@ pub struct DirectWrites {
     writing: Duration,
     waiting: Duration,
     elapsed: Duration,
+    refused: bool,
 }
 
 impl DirectWrites {
@@ -85,12 +162,17 @@ impl DirectWrites {
         self.waiting = self.waiting.saturating_add(time);
     }
 
+    /// The system does not take direct writes of this file after all.
+    pub fn refuse(&mut self) {
+        self.refused = true;
+    }
+
     /// Whether the next part is to be written directly.
     #[must_use]
     pub fn are_on(&self) -> bool {
         let limits = self.waiting.as_secs_f64() >= DISK_LIMITS * self.writing.as_secs_f64();
         let slow = (self.bytes as f64) < SLOW_DISK * self.elapsed.as_secs_f64();
-        self.bytes < DIRECT_TRIAL || !(limits && slow)
+        !self.refused && (self.bytes < DIRECT_TRIAL || !(limits && slow))
     }
 }
 
@@ -156,6 +238,29 @@ mod tests {
         assert!(!writes(DIRECT_TRIAL, second), "134 MB/s, and all of the time was waited for");
         assert!(writes(DIRECT_TRIAL, second / 4), "134 MB/s was all that came");
         assert!(writes(250_000_000, second), "a quick disk");
+        let mut refused = DirectWrites::default();
+        refused.refuse();
+        assert!(!refused.are_on(), "at once");
+    }
+
+    #[test]
+    fn what_replaces_a_file_allows_nobody_more() {
+        for mode in 0..=0o7777 {
+            assert_eq!(kept_mode(0o100_000 | mode, true), mode & 0o777);
+            let (kept, everybody) = (kept_mode(mode, false), mode & 0o007);
+            assert_eq!((kept & 0o707, kept & 0o070), (mode & 0o707, mode & 0o070 & everybody << 3), "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_known_to_be_local_is_taken_for_local() {
+        for network in [0x6969, 0xfe53_4d42, 0xff53_4d42, 0x517b, 0x6573_5546, 0x0102_1997, 0x00c3_6400, 0x0bd0_0bd0, 0]
+        {
+            let system = FileSystem(network);
+            assert!(!system.is_local() && !system.takes_direct_writes(), "{network:x}");
+        }
+        assert!(FileSystem(0x5846_5342).is_local() && FileSystem(0x5846_5342).takes_direct_writes());
+        assert!(FileSystem(0x0102_1994).is_local() && !FileSystem(0x0102_1994).takes_direct_writes());
     }
 
     #[test]
@@ -171,7 +276,7 @@ mod tests {
 
     #[test]
     fn one_slow_call_closes_and_enough_quick_ones_open() {
-        let mut gate = Gate::default();
+        let gate = Gate::default();
         gate.took(SLOW);
         assert!(gate.is_quick());
         gate.took(SLOW + Duration::from_nanos(1));
@@ -183,8 +288,20 @@ mod tests {
     }
 
     #[test]
+    fn parts_of_one_file_have_one_gate() {
+        let gate = Gate::default();
+        let parts: [&Gate; 2] = [&gate, &gate];
+        parts[0].took(SLOW * 2);
+        assert!(!parts[1].is_quick());
+        for call in 0..QUICK_AGAIN as usize {
+            parts[call % 2].took(Duration::ZERO);
+        }
+        assert!(parts.iter().all(|part| part.is_quick()));
+    }
+
+    #[test]
     fn another_slow_call_begins_anew() {
-        let mut gate = Gate::default();
+        let gate = Gate::default();
         gate.took(Duration::from_secs(1));
         for _ in 1..QUICK_AGAIN {
             gate.took(Duration::ZERO);

@@ -16,6 +16,21 @@ pub(crate) fn task() -> Option<String> {
     std::env::var(TASK).ok()
 }
 
+/// Runs the test that calls it in a process of its own, where no other one has left or takes anything that is measured; true in that process.
+#[allow(clippy::print_stderr, reason = "the figures that it prints are for who runs the test")]
+pub(crate) fn by_itself(test: &str) -> bool {
+    const MARK: &str = "XFER_TEST_BY_ITSELF";
+    if std::env::var_os(MARK).is_some() {
+        return true;
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let child = command.args(["--exact", test, "--nocapture"]).env(MARK, "1").output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&child.stdout), String::from_utf8_lossy(&child.stderr));
+    eprint!("{err}");
+    assert!(child.status.success() && out.contains("1 passed"), "{out}");
+    false
+}
+
 /// Tells the parent a line.
 #[allow(clippy::print_stdout, reason = "the way to the parent")]
 pub(crate) fn say(line: impl std::fmt::Display) {

@@ -9,10 +9,11 @@ pub(crate) mod store;
 pub(crate) mod zonal;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
+use xfer_actors::Observer;
 use xfer_facade::{
     EndpointConfig, Error, ErrorKind, ProxyPolicy, RequestSerializer, RetryPolicy, S3Client, S3ClientBuilder,
     Subscriber, TransferCall, TransferManager, TransferMeta, TransferOutcome, create_s3_client,
@@ -171,6 +172,17 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 /// A runtime for tests that need one now and then.
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// An observer that tells a channel when its transfer has ended.
+pub(crate) struct Ended(pub(crate) mpsc::Sender<Result<TransferOutcome, Error>>);
+
+impl Observer for Ended {
+    fn progressed(&self, _bytes: u64) {}
+
+    fn finished(&self, result: Result<TransferOutcome, Error>) {
+        self.0.send(result).unwrap();
+    }
 }
 
 /// Records what a subscriber is told.

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use super::*;
 
-fn gates() -> [Gate; 2] {
-    let mut slow = Gate::default();
-    slow.took(Duration::from_secs(1));
-    [Gate::default(), slow]
+/// The same file as one that was quick so far, and as one that was slow.
+fn both(file: impl Fn() -> File) -> [Arc<GatedFile>; 2] {
+    let slow = GatedFile::from(file());
+    slow.gate.took(Duration::from_secs(1));
+    [Arc::new(GatedFile::from(file())), Arc::new(slow)]
 }
 
 #[tokio::test]
@@ -17,8 +18,7 @@ async fn reads_as_far_as_the_file_goes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ten");
     std::fs::write(&path, b"0123456789").unwrap();
-    let file = Arc::new(File::open(path).unwrap());
-    for mut gate in gates() {
+    for file in both(|| File::open(&path).unwrap()) {
         let mut buffer = vec![b'.'; 4];
         for (wanted, offset, expected) in [
             (4, 0, &b"0123"[..]),
@@ -29,7 +29,7 @@ async fn reads_as_far_as_the_file_goes() {
             (9, 1, b"1234"),
             (0, 0, b""),
         ] {
-            let (back, read) = read_at(&mut gate, &file, buffer, wanted, offset).await;
+            let (back, read) = read_at(&file, buffer, wanted, offset).await;
             assert_eq!(&back[..read.unwrap()], expected);
             assert_eq!(back.len(), 4, "the buffer comes back whole");
             buffer = back;
@@ -40,13 +40,13 @@ async fn reads_as_far_as_the_file_goes() {
 #[tokio::test]
 async fn writes_at_offsets_in_any_order() {
     let folder = tempfile::tempdir().unwrap();
-    for mut gate in gates() {
-        let path = folder.path().join("written");
-        let file = Arc::new(File::create(&path).unwrap());
-        write_at_once(&mut gate, &file, b"6789", 6).unwrap();
-        write_elsewhere(&mut gate, &file, OwnedChunk::copied(b"345.."), 3, 3).await.unwrap();
-        write_at_once(&mut gate, &file, b"012", 0).unwrap();
-        assert_eq!(std::fs::read(path).unwrap(), b"0123456789");
+    let path = folder.path().join("written");
+    for file in both(|| File::create(&path).unwrap()) {
+        file.set_len(0).unwrap();
+        write_at_once(&file, b"6789", 6).unwrap();
+        write_elsewhere(&file, OwnedChunk::copied(b"345.."), 3, 3).await.unwrap();
+        write_at_once(&file, b"012", 0).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"0123456789");
     }
 }
 
@@ -54,11 +54,27 @@ async fn writes_at_offsets_in_any_order() {
 async fn what_cannot_be_done_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("one-way");
-    let writable = Arc::new(File::create(&path).unwrap());
-    let readable = Arc::new(File::open(&path).unwrap());
-    for mut gate in gates() {
-        assert!(read_at(&mut gate, &writable, vec![0; 4], 4, 0).await.1.is_err());
-        assert!(write_at_once(&mut gate, &readable, b"x", 0).is_err());
-        assert!(write_elsewhere(&mut gate, &readable, OwnedChunk::copied(b"x"), 1, 0).await.is_err());
+    for (writable, readable) in
+        both(|| File::create(&path).unwrap()).into_iter().zip(both(|| File::open(&path).unwrap()))
+    {
+        assert!(read_at(&writable, vec![0; 4], 4, 0).await.1.is_err());
+        assert!(write_at_once(&readable, b"x", 0).is_err());
+        assert!(write_elsewhere(&readable, OwnedChunk::copied(b"x"), 1, 0).await.is_err());
     }
+}
+
+#[tokio::test]
+async fn a_slow_call_for_one_part_moves_those_for_the_others_until_enough_were_quick() {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, _] = both(|| File::create(folder.path().join("file")).unwrap());
+    let second = Arc::clone(&first);
+    first.gate.took(Duration::from_secs(1));
+    assert!(!second.is_quick());
+    tokio::time::timeout(Duration::from_secs(60), async {
+        while !second.is_quick() {
+            write_elsewhere(&first, OwnedChunk::copied(b"x"), 1, 0).await.unwrap();
+        }
+    })
+    .await
+    .expect("quick calls of one part open it for the other");
 }

@@ -28,7 +28,7 @@ fn file(path: &Path) -> (Source, PathBuf) {
     (UploadSource::path(path).prepare(&SystemFiles).unwrap(), path.to_owned())
 }
 
-fn opened(source: &Source) -> Result<Arc<File>, Error> {
+fn opened(source: &Source) -> Result<Arc<GatedFile>, Error> {
     match source {
         Source::File(file) => file.open(),
         _ => panic!("not a file"),
@@ -47,6 +47,14 @@ fn only_a_regular_file_is_taken_by_its_path() {
     let broken = UploadSource::seekable(Broken);
     assert!(format!("{broken:?}").contains("failed"));
     assert_eq!(broken.prepare(&SystemFiles).map(drop).unwrap_err().kind(), ErrorKind::SourceUnavailable);
+}
+
+#[test]
+fn a_path_is_of_the_directory_that_the_call_was_made_in() {
+    let (source, _) = file(Path::new("Cargo.toml"));
+    let Source::File(file) = &source else { panic!("not a file") };
+    let named = file.truncated(0).at().path.clone().unwrap();
+    assert_eq!(*named, std::env::current_dir().unwrap().join("Cargo.toml"));
 }
 
 struct Broken;
@@ -114,7 +122,7 @@ fn a_file_is_opened_once_and_closed_at_the_end() {
     let path = folder.path().join("file");
     std::fs::write(&path, b"x").unwrap();
     let (source, _path) = file(&path);
-    let all: Vec<Arc<File>> = std::thread::scope(|scope| {
+    let all: Vec<Arc<GatedFile>> = std::thread::scope(|scope| {
         let opening: Vec<_> = (0..8).map(|_| scope.spawn(|| opened(&source).unwrap())).collect();
         opening.into_iter().map(|thread| thread.join().unwrap()).collect()
     });

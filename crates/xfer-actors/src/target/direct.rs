@@ -23,7 +23,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use xfer_core::disk::{BlockSupply, DIRECT_WRITES_FROM, DirectWrites};
 
-use crate::disk::write_all_at;
+use crate::disk::{GatedFile, write_all_at};
 
 /// Memory, offsets and lengths are multiples of this: of the largest sector that disks have, which is a page as well.
 const ALIGN: usize = 4096;
@@ -37,6 +37,8 @@ pub(crate) struct BlockPool {
     supply: Mutex<BlockSupply>,
     idle: Mutex<Vec<Box<[u8]>>>,
     being_written: AtomicUsize,
+    /// Bytes that went past the page cache.
+    written: AtomicU64,
     /// Files of so many bytes are written directly.
     from: AtomicU64,
 }
@@ -49,6 +51,7 @@ impl Default for BlockPool {
             supply: Mutex::new(supply),
             idle: Mutex::default(),
             being_written: AtomicUsize::new(0),
+            written: AtomicU64::new(0),
             from: AtomicU64::new(DIRECT_WRITES_FROM),
         }
     }
@@ -58,6 +61,11 @@ impl BlockPool {
     /// From which size in bytes on files are written directly.
     pub(crate) fn set_from(&self, bytes: u64) {
         self.from.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that were written past the page cache so far.
+    pub(crate) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
     }
 
     /// Whether a file of `size` bytes is one for direct writes.
@@ -163,13 +171,33 @@ impl DirectFile {
     pub(crate) fn is_on(&self) -> bool {
         self.rule.lock().are_on()
     }
+
+    /// Writes a block of whole pages to `offset`. There are disks and layers below a file system that take the flag and refuse the write:
+    /// such a block goes through the page cache, by `plain`, and so do the next parts.
+    fn write(&self, block: &Block, plain: &File, offset: u64) -> io::Result<()> {
+        let begun = Instant::now();
+        match write_all_at(&self.file, block.bytes(), offset) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                self.rule.lock().refuse();
+                write_all_at(plain, block.bytes(), offset)
+            }
+            result => {
+                let bytes = block.filled as u64;
+                self.rule.lock().wrote(bytes, begun.elapsed(), self.opened.elapsed());
+                if result.is_ok() {
+                    block.pool.written.fetch_add(bytes, Ordering::Relaxed);
+                }
+                result
+            }
+        }
+    }
 }
 
 /// One part on its way into the file.
 pub(crate) struct Blocks {
     pool: Arc<BlockPool>,
     direct: Arc<DirectFile>,
-    plain: Arc<File>,
+    plain: Arc<GatedFile>,
     /// Where the block goes, or the next byte.
     offset: u64,
     block: Option<Block>,
@@ -178,7 +206,7 @@ pub(crate) struct Blocks {
 
 impl Blocks {
     /// For a part whose next byte goes to `offset`.
-    pub(crate) fn new(pool: &Arc<BlockPool>, direct: Arc<DirectFile>, plain: Arc<File>, offset: u64) -> Blocks {
+    pub(crate) fn new(pool: &Arc<BlockPool>, direct: Arc<DirectFile>, plain: Arc<GatedFile>, offset: u64) -> Blocks {
         Blocks { pool: Arc::clone(pool), direct, plain, offset, block: None, writing: None }
     }
 
@@ -255,15 +283,10 @@ impl Blocks {
         block.filled = aligned;
         self.offset += length;
         if aligned > 0 {
-            let direct = Arc::clone(&self.direct);
+            let (direct, plain) = (Arc::clone(&self.direct), Arc::clone(&self.plain));
             block.is_written = true;
             self.pool.being_written.fetch_add(1, Ordering::Relaxed);
-            self.writing = Some(tokio::task::spawn_blocking(move || {
-                let begun = Instant::now();
-                let result = write_all_at(&direct.file, block.bytes(), offset);
-                direct.rule.lock().wrote(aligned as u64, begun.elapsed(), direct.opened.elapsed());
-                result
-            }));
+            self.writing = Some(tokio::task::spawn_blocking(move || direct.write(&block, &plain, offset)));
         }
         Ok(())
     }
@@ -285,16 +308,13 @@ mod system {
     use std::os::unix::fs::OpenOptionsExt;
     use std::path::Path;
 
-    use rustix::fs::{FallocateFlags, OFlags, fallocate, fstatfs};
+    use rustix::fs::{FallocateFlags, OFlags, fallocate};
+    use xfer_core::disk::FileSystem;
 
-    /// File systems that are known to write directly what is aligned to pages, from `linux/magic.h`: ext2 to ext4, and XFS. Those in memory take the
-    /// flag and gain nothing.
-    const KNOWN: [u32; 2] = [0xef53, 0x5846_5342];
+    use crate::disk::system_of;
 
     pub(super) fn open(path: &Path, plain: &File, size: u64) -> io::Result<Option<File>> {
-        let known =
-            fstatfs(plain).is_ok_and(|about| KNOWN.iter().any(|magic| i128::from(*magic) == i128::from(about.f_type)));
-        if !known {
+        if !system_of(plain).is_some_and(FileSystem::takes_direct_writes) {
             return Ok(None);
         }
         let flags = i32::try_from(OFlags::DIRECT.bits()).unwrap_or_default();

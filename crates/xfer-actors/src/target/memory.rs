@@ -1,10 +1,12 @@
 //! Memory as a target.
 //!
 //! The object is one piece of memory, cut into stripes for as long as it is written to: lanes that land different parts of it do not wait
-//! for each other. In the end the stripes are one again, and nothing is copied.
+//! for each other. In the end the stripes are one again, and nothing is copied. It is set aside at once and touched only as bytes come:
+//! what a store announces costs nothing until it sends it.
 //!
 //! Invariant: no byte is written outside of the size that was announced.
 
+use std::collections::TryReserveError;
 use std::sync::OnceLock;
 
 use bytes::{Bytes, BytesMut};
@@ -22,8 +24,27 @@ pub(crate) struct MemoryTarget {
 
 struct Room {
     size: usize,
-    /// Empty once the object was taken, or thrown away.
-    stripes: Box<[Mutex<BytesMut>]>,
+    stripes: Box<[Mutex<Stripe>]>,
+}
+
+#[derive(Default)]
+struct Stripe {
+    /// As far as it was written to, in memory that reaches to its end.
+    bytes: BytesMut,
+    /// Until it is taken, or thrown away.
+    is_there: bool,
+}
+
+impl Stripe {
+    /// What is skipped is zero until it comes: commonly nothing is, since a part's bytes come in order.
+    fn write(&mut self, piece: &[u8], at: usize) {
+        if self.bytes.len() < at {
+            self.bytes.resize(at, 0);
+        }
+        let there = piece.len().min(self.bytes.len() - at);
+        self.bytes[at..at + there].copy_from_slice(&piece[..there]);
+        self.bytes.extend_from_slice(&piece[there..]);
+    }
 }
 
 impl MemoryTarget {
@@ -34,11 +55,9 @@ impl MemoryTarget {
         let room = match self.room.get() {
             Some(room) => room,
             None => {
-                let mut bytes = Vec::new();
-                bytes.try_reserve_exact(wanted).map_err(|_| too_large())?;
-                bytes.resize(wanted, 0);
+                let stripes = cut(wanted).map_err(|_| too_large())?;
                 // If another attempt was faster, its room is as good.
-                self.room.get_or_init(|| Room { size: wanted, stripes: cut(bytes) })
+                self.room.get_or_init(|| Room { size: wanted, stripes })
             }
         };
         if room.size == wanted {
@@ -53,13 +72,14 @@ impl MemoryTarget {
         let mut at = usize::try_from(offset).map_err(|_| beyond())?;
         at.checked_add(piece.len()).filter(|end| *end <= room.size).ok_or_else(beyond)?;
         while !piece.is_empty() {
-            let mut stripe = room.stripes.get(at / STRIPE).ok_or_else(beyond)?.lock();
-            let place = stripe.get_mut(at % STRIPE..).filter(|place| !place.is_empty()).ok_or_else(beyond)?;
-            let fitting = piece.len().min(place.len());
-            let (now, later) = piece.split_at(fitting);
-            place[..fitting].copy_from_slice(now);
+            let index = at / STRIPE;
+            let mut stripe = room.stripes.get(index).ok_or_else(beyond)?.lock();
+            // What was taken away is not made again.
+            let length = stripe.is_there.then(|| STRIPE.min(room.size - index * STRIPE)).ok_or_else(beyond)?;
+            let (now, later) = piece.split_at(piece.len().min(length - at % STRIPE));
+            stripe.write(now, at % STRIPE);
             piece = later;
-            at += fitting;
+            at += now.len();
         }
         Ok(())
     }
@@ -68,20 +88,33 @@ impl MemoryTarget {
     pub(super) fn take(&self) -> Bytes {
         let mut whole = BytesMut::new();
         for stripe in self.room.get().iter().flat_map(|room| &room.stripes) {
-            whole.unsplit(std::mem::take(&mut *stripe.lock()));
+            whole.unsplit(std::mem::take(&mut *stripe.lock()).bytes);
         }
         whole.freeze()
     }
+
+    /// Throws away what has come of it.
+    pub(super) fn free(&self) {
+        for stripe in self.room.get().iter().flat_map(|room| &room.stripes) {
+            drop(std::mem::take(&mut *stripe.lock()));
+        }
+    }
 }
 
-fn cut(bytes: Vec<u8>) -> Box<[Mutex<BytesMut>]> {
+/// Memory for `size` bytes, in stripes of which none has a byte yet.
+fn cut(size: usize) -> Result<Box<[Mutex<Stripe>]>, TryReserveError> {
+    let mut bytes: Vec<u8> = Vec::new();
+    bytes.try_reserve_exact(size)?;
+    let mut stripes = Vec::new();
+    stripes.try_reserve_exact(size.div_ceil(STRIPE))?;
+    // Of bytes that nobody shares this takes the memory over, all that was set aside.
     let mut rest = BytesMut::from(Bytes::from(bytes));
-    let mut stripes = Vec::with_capacity(rest.len().div_ceil(STRIPE));
-    while !rest.is_empty() {
-        let length = rest.len().min(STRIPE);
-        stripes.push(Mutex::new(rest.split_to(length)));
+    while stripes.len() < size.div_ceil(STRIPE) {
+        let behind = rest.split_off(rest.capacity().min(STRIPE));
+        let bytes = std::mem::replace(&mut rest, behind);
+        stripes.push(Mutex::new(Stripe { bytes, is_there: true }));
     }
-    stripes.into()
+    Ok(stripes.into())
 }
 
 #[cfg(test)]
@@ -95,7 +128,7 @@ mod tests {
         let bytes: Vec<u8> = (0..size).map(|index| (index % 251) as u8).collect();
         let memory = MemoryTarget::default();
         memory.open(size as u64).unwrap();
-        let place = memory.room.get().unwrap().stripes[0].lock().as_ptr();
+        let place = memory.room.get().unwrap().stripes[0].lock().bytes.as_ptr();
         let part = 700_001;
         std::thread::scope(|scope| {
             for (index, part_bytes) in bytes.chunks(part).enumerate() {
@@ -113,6 +146,27 @@ mod tests {
         assert_eq!(body.as_ptr(), place, "nothing was copied");
         assert!(memory.take().is_empty());
         assert!(memory.write_at(b"late", 0).is_err(), "it has ended");
+    }
+
+    #[test]
+    fn what_is_announced_is_set_aside_and_not_touched() {
+        let size = 64 * STRIPE;
+        let memory = MemoryTarget::default();
+        memory.open(size as u64).unwrap();
+        let room = memory.room.get().unwrap();
+        assert_eq!(room.stripes.len(), 64);
+        for stripe in &room.stripes {
+            let stripe = stripe.lock();
+            assert_eq!((stripe.bytes.len(), stripe.bytes.capacity()), (0, STRIPE));
+        }
+        memory.write_at(b"xyz", (STRIPE + 7) as u64).unwrap();
+        memory.write_at(b"ab", (STRIPE + 6) as u64).unwrap();
+        assert_eq!(room.stripes[1].lock().bytes, &b"\0\0\0\0\0\0abyz"[..], "as far as it was written to");
+        assert!(room.stripes[2].lock().bytes.is_empty());
+        memory.free();
+        assert!(memory.write_at(b"late", 0).is_err());
+        // More than any machine has.
+        assert_eq!(MemoryTarget::default().open(1 << 62).unwrap_err().kind(), ErrorKind::TooLarge);
     }
 
     #[test]

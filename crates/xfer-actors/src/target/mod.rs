@@ -52,7 +52,8 @@ enum Kind {
 
 impl DownloadTarget {
     /// A file, made whole or not at all: written under a temporary name beside it and renamed over it at the end. Its directory
-    /// must exist. Of a device or a pipe that exists under this name the bytes are written to it in order.
+    /// must exist. A file that it replaces leaves it its permissions, and its owner and group where that can be. Of a device or
+    /// a pipe that exists under this name the bytes are written to it in order.
     pub fn path(path: impl Into<PathBuf>) -> DownloadTarget {
         DownloadTarget(Kind::Path(path.into()))
     }
@@ -106,9 +107,7 @@ impl DownloadTarget {
         Ok(match self.0 {
             Kind::Path(path) => match file::inspect(path, os)? {
                 file::Inspected::Regular(file) => Target::File(file),
-                file::Inspected::Device(device) => {
-                    Target::Ordered(OrderedTarget::new(Consumer::Blocking(Box::new(device))))
-                }
+                file::Inspected::Device(device) => Target::Ordered(OrderedTarget::opened_late(Box::new(device))),
             },
             Kind::Memory => Target::Memory(MemoryTarget::default()),
             Kind::Seekable(writer) => Target::Seekable(SeekableTarget::new(writer)?),
@@ -183,24 +182,37 @@ impl Target {
         }
     }
 
+    /// Waits until it can be made final: for who reads from a pipe that nothing was written to. May be given up at any moment.
+    pub(crate) async fn ready(&self) -> Result<(), Error> {
+        match self {
+            Target::Ordered(ordered) => ordered.ready().await,
+            _ => Ok(()),
+        }
+    }
+
     /// Makes it final.
     pub(crate) async fn commit(&self) -> Result<(), Error> {
         match self {
-            Target::File(_) | Target::Memory(_) => self.commit_at_once(),
+            Target::File(file) => file.commit().await,
+            Target::Memory(_) => Ok(()),
             Target::Seekable(seekable) => seekable.flush().await,
             Target::Ordered(ordered) => ordered.commit().await,
         }
     }
 
-    /// Whether it can be made final without waiting for anybody's code.
+    /// Whether it can be made final without waiting, for a disk or for anybody's code.
     pub(crate) fn commits_at_once(&self) -> bool {
-        matches!(self, Target::File(_) | Target::Memory(_))
+        match self {
+            Target::File(file) => file.commits_at_once(),
+            Target::Memory(_) => true,
+            Target::Seekable(_) | Target::Ordered(_) => false,
+        }
     }
 
     /// Makes one final that [can be](Target::commits_at_once) without waiting.
     pub(crate) fn commit_at_once(&self) -> Result<(), Error> {
         match self {
-            Target::File(file) => file.commit(),
+            Target::File(file) => file.commit_at_once(),
             Target::Memory(_) => Ok(()),
             Target::Seekable(_) | Target::Ordered(_) => Err(Error::internal("this target has to be waited for")),
         }
@@ -210,8 +222,16 @@ impl Target {
     pub(crate) fn discard(&self) {
         match self {
             Target::File(file) => file.discard(),
-            Target::Memory(memory) => drop(memory.take()),
+            Target::Memory(memory) => memory.free(),
             Target::Seekable(_) | Target::Ordered(_) => {}
+        }
+    }
+
+    /// The same from a lane, which a large file would hold up.
+    pub(crate) async fn discard_elsewhere(&self) {
+        match self {
+            Target::File(file) => file.discard_elsewhere().await,
+            _ => self.discard(),
         }
     }
 

@@ -41,6 +41,8 @@ type Listener = Box<dyn Fn(Delivery) + Send + Sync>;
 /// A target whose bytes must leave in order.
 pub(crate) struct OrderedTarget {
     shared: Arc<Shared>,
+    /// Whether the writer opens something with its first write, which its reader waits for.
+    opens: bool,
 }
 
 struct Shared {
@@ -176,7 +178,12 @@ impl OrderedTarget {
             end: None,
         };
         let shared = Shared { state: Mutex::new(state), back: Notify::new(), listener: OnceLock::new() };
-        OrderedTarget { shared: Arc::new(shared) }
+        OrderedTarget { shared: Arc::new(shared), opens: false }
+    }
+
+    /// For a writer that opens a device or a pipe with its first write: of an object without bytes too.
+    pub(crate) fn opened_late(writer: Box<dyn Write + Send>) -> OrderedTarget {
+        OrderedTarget { opens: true, ..OrderedTarget::new(Consumer::Blocking(writer)) }
     }
 
     /// Who is told what has left; set once, before the first byte.
@@ -226,6 +233,38 @@ impl OrderedTarget {
             }
             other => state.consumer = other,
         }
+    }
+
+    /// Has opened what the first write opens, if there was none. May be given up at any moment, and must be called on a lane.
+    pub(crate) async fn ready(&self) -> Result<(), Error> {
+        let writer = {
+            let mut state = self.shared.state.lock();
+            match &state.consumer {
+                Consumer::Blocking(_) if self.opens && state.next == 0 => {
+                    std::mem::replace(&mut state.consumer, Consumer::Away)
+                }
+                _ => return Ok(()),
+            }
+        };
+        let Consumer::Blocking(mut writer) = writer else { return Ok(()) };
+        let mut guard = PumpGuard::new(&self.shared);
+        let opening = move || match writer.write(&[]) {
+            Ok(_) => {
+                // Nothing is there to be written: it rests at once.
+                if guard.shared.rest(Consumer::Blocking(writer)).is_ok() {
+                    guard.finish();
+                }
+                Ok(())
+            }
+            Err(error) => {
+                let error = write_error(error);
+                guard.fail(error.clone());
+                Err(error)
+            }
+        };
+        tokio::task::spawn_blocking(opening)
+            .await
+            .unwrap_or_else(|_| Err(Error::new(ErrorKind::TargetWrite, "the writer panicked")))
     }
 
     /// Waits until everything that was pushed has left, if it has not, and flushes. Must be called on a lane.
@@ -292,9 +331,12 @@ impl OrderedTarget {
         }
     }
 
-    /// The reading end for a stream.
+    /// The reading end for a stream. A writer gets the bytes itself, and there are none to be polled.
     pub(crate) fn poll_piece(&self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         let mut state = self.shared.state.lock();
+        if !matches!(state.consumer, Consumer::Polled(_)) {
+            return Poll::Ready(None);
+        }
         if let Some(piece) = state.pop() {
             drop(state);
             let news = self.shared.left(piece.len());

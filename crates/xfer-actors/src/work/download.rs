@@ -3,12 +3,10 @@
 //! Invariants: a range is landed from one object only (its ETag is compared in every answer); a broken body goes on from the byte
 //! where it broke, in the next attempt; progress counts a byte once.
 
-use std::fs::File;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use xfer_core::checksum::Hasher;
-use xfer_core::disk::Gate;
 use xfer_core::download::{choose_checksum, mismatch};
 use xfer_core::error::{Error, ErrorKind};
 use xfer_core::id::PartNumber;
@@ -21,6 +19,7 @@ use super::exchange::{Answered, Prepared, ask, ask_prepared, prepare};
 use super::failure::of_transport;
 use super::{Bench, PIECE};
 use crate::call::Resume;
+use crate::disk::GatedFile;
 use crate::ledger::{Duty, cancelled};
 use crate::target::direct::Blocks;
 use crate::target::{FileTarget, Target};
@@ -250,7 +249,7 @@ async fn land(
     }
     let until = range.len().min(landed + here);
     let ends = landed + here <= range.len();
-    let mut landing = Landing { bench, range, start, until, landed, hasher, torn: false, gate: Gate::default() };
+    let mut landing = Landing { bench, range, start, until, landed, hasher, torn: false };
     let result = landing.take(&mut answered, target).await;
     let Landing { landed, hasher, torn, .. } = landing;
     if !torn {
@@ -285,7 +284,6 @@ struct Landing<'a> {
     hasher: Option<Hasher>,
     /// Whether the checksum is ahead of what the target has: then nobody can go on from here.
     torn: bool,
-    gate: Gate,
 }
 
 impl Landing<'_> {
@@ -342,7 +340,7 @@ impl Landing<'_> {
         &mut self,
         answered: &mut Answered,
         target: &Target,
-        file: Option<(&FileTarget, Arc<File>)>,
+        file: Option<(&FileTarget, Arc<GatedFile>)>,
     ) -> Result<(), Error> {
         let connection = &mut answered.connection;
         let length = self.until;
@@ -350,12 +348,12 @@ impl Landing<'_> {
             let wanted = length - self.landed;
             let offset = self.range.start - self.start + self.landed;
             if let Some((target, file)) = &file
-                && !self.gate.is_quick()
+                && !file.is_quick()
             {
                 let Some(chunk) = connection.next_owned_chunk().await.map_err(of_transport)? else { break };
                 let mine = cut(&chunk, wanted).len();
                 self.hash(&chunk[..mine]);
-                crate::disk::write_elsewhere(&mut self.gate, file, chunk, mine, offset)
+                crate::disk::write_elsewhere(file, chunk, mine, offset)
                     .await
                     .map_err(|error| target.write_error(error))?;
                 self.count(mine);
@@ -367,8 +365,7 @@ impl Landing<'_> {
             match target {
                 Target::File(target) => {
                     if let Some((_, file)) = &file {
-                        crate::disk::write_at_once(&mut self.gate, file, chunk, offset)
-                            .map_err(|error| target.write_error(error))?;
+                        crate::disk::write_at_once(file, chunk, offset).map_err(|error| target.write_error(error))?;
                     }
                 }
                 Target::Memory(memory) => memory.write_at(chunk, offset)?,

@@ -71,8 +71,16 @@ fn rules_out(error: &Error) -> bool {
 
 async fn perform(bench: &Bench<'_>, job: &Job, duty: Option<&mut Duty>) -> Result<Reply, Error> {
     // A request enters its point of no return where it is sent; the rename is short, and enters it here.
-    if matches!(job, Job::CommitTarget) && !bench.call.phase.try_commit() {
-        return Err(cancelled());
+    if matches!(job, Job::CommitTarget) {
+        let target = bench.call.target()?;
+        tokio::select! {
+            biased;
+            () = bench.call.cut.made() => return Err(cancelled()),
+            ready = target.ready() => ready?,
+        }
+        if !bench.call.phase.try_commit() {
+            return Err(cancelled());
+        }
     }
     match job {
         Job::PutObject { length } => upload::put_object(bench, *length).await,
@@ -91,7 +99,7 @@ async fn perform(bench: &Bench<'_>, job: &Job, duty: Option<&mut Duty>) -> Resul
         Job::FetchRange { range, etag } => download::fetch(bench, *range, etag, duty).await,
         Job::CommitTarget => bench.call.target()?.commit().await.map(|()| Reply::TargetCommitted),
         Job::DiscardTarget => {
-            bench.call.target()?.discard();
+            bench.call.target()?.discard_elsewhere().await;
             Ok(Reply::TargetDiscarded)
         }
         Job::DeleteObject => exchange::delete(bench).await,

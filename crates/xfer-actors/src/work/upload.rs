@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use xfer_core::checksum::{Algorithm, Checksum, ChecksumKind, Hasher};
 use xfer_core::claim::{EtagOfBytes, may_be_md5};
-use xfer_core::disk::Gate;
 use xfer_core::error::{Error, ErrorKind};
 use xfer_core::id::PartNumber;
 use xfer_core::job::{Reply, SeenObject, StoredObject, UploadedPart};
@@ -299,12 +298,11 @@ impl Sender<'_> {
         match &body.bytes {
             Held::File(source) => {
                 let file = source.open().map_err(Torn::Source)?;
-                let mut gate = Gate::default();
                 let mut buffer = self.bench.lane.buffer();
                 while self.sent < self.length {
                     let wanted = usize::try_from(self.length - self.sent).unwrap_or(usize::MAX);
                     let offset = body.range.start + self.sent;
-                    let (back, read) = crate::disk::read_at(&mut gate, &file, buffer, wanted, offset).await;
+                    let (back, read) = crate::disk::read_at(&file, buffer, wanted, offset).await;
                     buffer = back;
                     let read = read.map_err(|error| Torn::Source(source.read_error(error)))?;
                     if read == 0 {
@@ -415,12 +413,11 @@ impl<'a> Body<'a> {
             Held::File(source) => source,
         };
         let file = source.open()?;
-        let mut gate = Gate::default();
         let mut buffer = bench.lane.buffer();
         let mut rest = self.range;
         while !rest.is_empty() {
             let wanted = usize::try_from(rest.len()).unwrap_or(usize::MAX);
-            let (back, read) = crate::disk::read_at(&mut gate, &file, buffer, wanted, rest.start).await;
+            let (back, read) = crate::disk::read_at(&file, buffer, wanted, rest.start).await;
             buffer = back;
             let read = read.map_err(|error| source.read_error(error))?;
             if read == 0 {

@@ -12,7 +12,7 @@ fn pattern(from: u64, length: usize) -> Vec<u8> {
 async fn written(bounds: &[u64], piece: usize) -> Vec<u8> {
     let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
     let path = folder.path().join("file");
-    let plain = Arc::new(File::create_new(&path).unwrap());
+    let plain = Arc::new(GatedFile::from(File::create_new(&path).unwrap()));
     let size = *bounds.last().unwrap();
     plain.set_len(size).unwrap();
     // Where the folder's file system takes no direct writes, an ordinary file stands in: the blocks are the same.
@@ -73,13 +73,36 @@ async fn a_write_that_fails_is_told() {
     let path = folder.path().join("file");
     std::fs::write(&path, b"").unwrap();
     // Opened for reading only: every write to it fails.
-    let file = Arc::new(File::open(&path).unwrap());
-    let direct = Arc::new(DirectFile { file: Arc::clone(&file), opened: Instant::now(), rule: Mutex::default() });
+    let file = File::open(&path).unwrap();
+    let plain = Arc::new(GatedFile::from(file.try_clone().unwrap()));
+    let direct = Arc::new(DirectFile { file: Arc::new(file), opened: Instant::now(), rule: Mutex::default() });
     let pool = Arc::new(BlockPool::default());
-    let mut blocks = Blocks::new(&pool, direct, file, 0);
+    let mut blocks = Blocks::new(&pool, direct, plain, 0);
     blocks.write(&[1; 4096]).await.unwrap();
     assert!(blocks.finish().await.is_err());
     assert_eq!(pool.permits.available_permits(), BlockSupply::default().count());
+}
+
+/// A file of `/proc` that takes numbers stands in for a disk that takes the flag and refuses the writes.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_the_system_refuses_to_write_directly_goes_through_the_page_cache() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    let plain = Arc::new(GatedFile::from(File::create_new(&path).unwrap()));
+    let refusing = Arc::new(File::options().write(true).open("/proc/self/coredump_filter").unwrap());
+    let refused = write_all_at(&refusing, &[b'x'; 4096], 0).unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
+    let direct = Arc::new(DirectFile { file: refusing, opened: Instant::now(), rule: Mutex::default() });
+    let pool = Arc::new(BlockPool::default());
+    assert!(direct.is_on());
+    let mut blocks = Blocks::new(&pool, Arc::clone(&direct), plain, 0);
+    let bytes = pattern(0, 2 * BLOCK + 5000);
+    blocks.write(&bytes).await.unwrap();
+    blocks.finish().await.unwrap();
+    assert!(std::fs::read(&path).unwrap() == bytes);
+    assert!(!direct.is_on(), "the next part does not try again");
+    assert_eq!(pool.written(), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -408,3 +408,17 @@ fn memory_of_a_range_that_has_left_already_is_not_held() {
     target.hold(5, permit(&budget, 4));
     assert_eq!(budget.in_use().memory, 4);
 }
+
+#[tokio::test]
+async fn there_is_nothing_to_poll_of_a_writer_which_gets_the_object_all_the_same() {
+    let sink = Sink::default();
+    let target = OrderedTarget::new(Consumer::Blocking(Box::new(sink.clone())));
+    let heard = Heard::listen_to(&target);
+    let poll = || target.poll_piece(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(poll(), Poll::Ready(None)));
+    target.push(0, Bytes::from_static(b"abc"));
+    assert!(matches!(poll(), Poll::Ready(None)));
+    heard.until(|delivered, _| delivered.last() == Some(&3)).await;
+    target.commit().await.unwrap();
+    assert_eq!(*sink.0.lock(), (b"abc".to_vec(), true));
+}
