@@ -29,6 +29,10 @@ const BRIEF: Duration = Duration::from_millis(20);
 /// Longest sleep otherwise: how late an interruption is noticed, and how often bars move.
 const LONG: Duration = Duration::from_millis(100);
 
+/// Said at the first signal, because a clean-up takes as long as the store takes to answer.
+const CLEANING_UP: &str = "xfer: interrupted: cancelling and cleaning up; once more ends at once, and may leave behind temporary files \
+and multipart uploads";
+
 /// Where tasks come from: those of the command line, or the batches of a file.
 pub(crate) struct Feed {
     ready: VecDeque<Task>,
@@ -154,17 +158,25 @@ impl Driver<'_> {
                 None => feed.wait(),
             }
         }
-        if self.interrupt.is_raised() {
-            // That something could not be cleaned up in time is seen below, by what has not ended.
-            let _ = self.manager.shutdown(Shutdown::Cancel);
-            self.collect(&mut active);
-            for left in active {
-                let error = Error::new(ErrorKind::WaitTimeout, "it was cancelled and has not ended");
-                self.ended(left, &Err(error));
-            }
-        }
         if let Some(progress) = &self.progress {
             progress.clear();
+        }
+        if self.interrupt.is_raised() {
+            self.clean_up(active);
+        }
+    }
+
+    fn clean_up(&mut self, mut active: Vec<Active>) {
+        if !active.is_empty() {
+            self.report.say(CLEANING_UP);
+        }
+        // That something could not be cleaned up in time is seen below, by what has not ended.
+        let _ = self.manager.shutdown(Shutdown::Cancel);
+        self.collect(&mut active);
+        for left in active {
+            let behind = left.task.left_behind().map_or(String::new(), |what| format!(": {what}"));
+            let error = Error::new(ErrorKind::WaitTimeout, format!("it was cancelled and has not ended{behind}"));
+            self.ended(left, &Err(error));
         }
     }
 

@@ -67,6 +67,11 @@ impl Report {
         }
     }
 
+    /// Says something that is not about one transfer.
+    pub(crate) fn say(&self, line: &str) {
+        self.screen.say(line);
+    }
+
     /// A transfer has ended, `elapsed` after its start.
     pub(crate) fn ended(&mut self, task: &Task, elapsed: Duration, result: &Result<TransferOutcome, Error>) {
         match result {

@@ -403,7 +403,12 @@ mod interrupted {
         assert_eq!(output.status.code(), Some(130), "{}", said(&output));
         assert!(server.open_uploads().is_empty());
         assert!(server.list_keys("bucket").is_empty());
-        assert!(said(&output).contains("1 transfer cancelled and cleaned up"), "{}", said(&output));
+        let lines: Vec<String> = said(&output).lines().map(str::to_owned).collect();
+        assert!(
+            lines[0].starts_with("xfer: interrupted: cancelling and cleaning up; once more ends at once"),
+            "{lines:?}"
+        );
+        assert_eq!(lines[1..], ["xfer: 1 transfer cancelled and cleaned up"]);
         let lines = json_lines(&output);
         assert!(lines[0]["error"].as_str().unwrap().contains("cancelled"), "{lines:?}");
         assert_eq!(lines[1]["summary"]["failed"], 1);
@@ -412,6 +417,16 @@ mod interrupted {
 
     #[test]
     fn a_download_leaves_nothing_behind() {
+        download_is_cleaned_up_after(&["-TERM"]);
+    }
+
+    #[test]
+    fn a_terminal_that_goes_leaves_nothing_behind() {
+        // The kernel sends one, and the shell another.
+        download_is_cleaned_up_after(&["-HUP", "-HUP"]);
+    }
+
+    fn download_is_cleaned_up_after(signals: &[&str]) {
         let server = TestServer::start();
         let gate = Gate::new();
         server.put_object("bucket", "k", pattern::bytes(7, 40 << 20));
@@ -422,11 +437,43 @@ mod interrupted {
         let child = spawn(command.args(["--path-style", "cp", "s3://bucket/k", "back"]));
         assert!(gate.arrived_blocking(1, LONG));
         assert_eq!(files_in(folder.path()).len(), 1, "there is a temporary file");
-        signal(&child, "-TERM");
+        for name in signals {
+            signal(&child, name);
+            std::thread::sleep(Duration::from_millis(20));
+        }
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(130), "{}", said(&output));
         assert!(files_in(folder.path()).is_empty());
         gate.open();
+    }
+
+    #[test]
+    fn under_nohup_it_goes_on_without_the_terminal() {
+        let server = TestServer::start();
+        let gate = Gate::new();
+        server.put_object("bucket", "k", "still here");
+        server.inject(FaultRule::on(Op::GetObject).nth(1).then(Action::Hold(gate.clone())));
+        let plain = xfer(&server);
+        let mut command = Command::new("nohup");
+        command.arg(plain.get_program()).args(["--path-style", "cp", "s3://bucket/k", "-"]);
+        for (name, value) in plain.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let child = spawn(command.stdin(Stdio::null()));
+        assert!(gate.arrived_blocking(1, LONG));
+        signal(&child, "-HUP");
+        std::thread::sleep(Duration::from_millis(200));
+        gate.open();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(
+            (output.status.code(), output.stdout.as_slice()),
+            (Some(0), &b"still here"[..]),
+            "{}",
+            said(&output)
+        );
     }
 
     #[test]
