@@ -99,7 +99,7 @@ pub(crate) struct Options {
     /// Print a JSON object for each transfer that has ended, and one at the end
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Log what happens to standard error; twice for more. RUST_LOG is honoured as well
+    /// Log what happens to standard error; twice or three times for more [default: what RUST_LOG says, or warnings]
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 }

@@ -5,6 +5,7 @@
 
 mod args;
 mod drive;
+mod log;
 mod plan;
 mod progress;
 mod report;

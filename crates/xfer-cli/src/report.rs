@@ -97,15 +97,16 @@ impl Report {
 
     fn print(&mut self, value: &impl Serialize) {
         let Some(json) = &mut self.json else { return };
-        let written =
-            serde_json::to_writer(&mut *json, value).map_err(io::Error::from).and_then(|()| json.write_all(b"\n"));
+        let written = self.screen.beside(|| {
+            serde_json::to_writer(&mut *json, value).map_err(io::Error::from).and_then(|()| json.write_all(b"\n"))
+        });
         self.check(written);
     }
 
     /// What was printed is to be seen now.
     pub(crate) fn flush(&mut self) {
         let Some(json) = &mut self.json else { return };
-        let flushed = if json.buffer().is_empty() { Ok(()) } else { json.flush() };
+        let flushed = if json.buffer().is_empty() { Ok(()) } else { self.screen.beside(|| json.flush()) };
         self.check(flushed);
     }
 

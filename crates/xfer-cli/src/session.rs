@@ -6,7 +6,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use tracing_subscriber::EnvFilter;
 use xfer_facade::{CallKind, ExtraArgs, RequestSerializer, S3Client, TransferManager, Verify, create_s3_client};
 
 use crate::args::{Args, Command, Options};
@@ -14,7 +13,7 @@ use crate::drive::{Arguments, Driver, Feed};
 use crate::plan::{Planner, Task};
 use crate::progress::{Progress, Screen};
 use crate::report::Report;
-use crate::{run_file, signals};
+use crate::{log, run_file, signals};
 
 const FAILED: u8 = 1;
 const WRONG_USAGE: u8 = 2;
@@ -22,8 +21,8 @@ const WRONG_USAGE: u8 = 2;
 /// Does what the words say.
 pub(crate) fn run(args: Args) -> ExitCode {
     let Args { command, options } = args;
-    let screen = Screen::new(!options.no_progress && !options.json);
-    log(&options, &screen);
+    let screen = Screen::new(!options.no_progress);
+    log::start(options.verbose, &screen);
     match transfer(&command, &options, &screen) {
         Ok(code) => code,
         Err(text) => {
@@ -164,20 +163,6 @@ fn verify(disabled: bool, bundle: Option<PathBuf>) -> Verify {
         Some(bundle) => Verify::CaBundle(bundle),
         None => Verify::System,
     }
-}
-
-/// Logs to standard error when asked to; otherwise there is nobody to log to, which costs nothing.
-fn log(options: &Options, screen: &Screen) {
-    let from_env = std::env::var("RUST_LOG").ok().and_then(|text| EnvFilter::try_new(text).ok());
-    let filter = match (options.verbose, from_env) {
-        (_, Some(filter)) => filter,
-        (0, None) => return,
-        (1, None) => EnvFilter::new("info"),
-        (2, None) => EnvFilter::new("debug"),
-        (_, None) => EnvFilter::new("trace"),
-    };
-    let screen = screen.clone();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || screen.clone()).init();
 }
 
 #[cfg(test)]

@@ -40,6 +40,16 @@ fn bare() -> Command {
     command
 }
 
+/// For a command that is run by another one.
+fn environment_of(inner: &Command, outer: &mut Command) {
+    for (name, value) in inner.get_envs() {
+        match value {
+            Some(value) => outer.env(name, value),
+            None => outer.env_remove(name),
+        };
+    }
+}
+
 #[track_caller]
 fn run(command: &mut Command, status: i32) -> Output {
     let output = command.output().unwrap();
@@ -348,6 +358,58 @@ fn it_logs_when_asked_and_never_a_key() {
 }
 
 #[test]
+fn warnings_are_seen_without_asking_and_nothing_else() {
+    let server = TestServer::start();
+    server.put_object("bucket", "k", "x");
+    let words = ["--path-style", "--json", "cp", "s3://bucket/k", "/dev/null"];
+    server.inject(FaultRule::any().then(Action::ClockAhead(3600)));
+    let output = run(xfer(&server).args(words), 0);
+    let text = said(&output);
+    assert!(text.trim_start().starts_with("WARN the store's clock is another"), "{text:?}");
+    assert_eq!((text.lines().count(), text.contains('\x1b')), (1, false), "{text:?}");
+    assert_eq!(json_lines(&output).len(), 2);
+    assert_eq!(said(&run(xfer(&server).env("RUST_LOG", "off").args(words), 0)), "");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn progress_is_shown_on_a_terminal_and_json_stays_clean() {
+    let server = TestServer::start();
+    server.put_object("bucket", "k", pattern::bytes(9, 1 << 20));
+    let folder = tempfile::tempdir().unwrap();
+    let words = format!("{} --path-style --json cp s3://bucket/k back", env!("CARGO_BIN_EXE_xfer"));
+    // It gives what it runs a terminal, and copies what appears there.
+    let mut command = Command::new("script");
+    command.current_dir(folder.path()).args(["-qec", &format!("{words} >json"), "typescript"]).stdin(Stdio::null());
+    environment_of(&xfer(&server), &mut command);
+    let output = run(&mut command, 0);
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(shown.contains("1 transfer, 1 MiB in "), "{shown:?}");
+    let json = fs::read_to_string(folder.path().join("json")).unwrap();
+    assert!(
+        json.lines().count() == 2 && json.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()),
+        "{json:?}"
+    );
+    let mut command = Command::new("script");
+    let quiet = format!("{words} --no-progress >json");
+    command.current_dir(folder.path()).args(["-qec", &quiet, "typescript"]).stdin(Stdio::null());
+    environment_of(&xfer(&server), &mut command);
+    assert_eq!(String::from_utf8(run(&mut command, 0).stdout).unwrap(), "");
+}
+
+#[test]
+fn an_option_comes_before_rust_log_which_has_to_be_sound() {
+    let server = TestServer::start();
+    server.put_object("bucket", "k", "x");
+    let words = ["--path-style", "cp", "s3://bucket/k", "-"];
+    let output = run(xfer(&server).env("RUST_LOG", "off").arg("-vvv").args(words), 0);
+    assert!(said(&output).lines().count() > 3, "{}", said(&output));
+    assert!(!said(&output).contains('\x1b'), "no colours where there is no terminal");
+    let output = run(xfer(&server).env("RUST_LOG", "xfer=loud").args(words), 0);
+    assert!(said(&output).starts_with("xfer: RUST_LOG is ignored: "), "{}", said(&output));
+}
+
+#[test]
 fn a_reader_that_has_enough_is_no_panic() {
     let server = TestServer::start();
     server.put_object("bucket", "k", pattern::bytes(5, 1 << 20));
@@ -456,12 +518,7 @@ mod interrupted {
         let plain = xfer(&server);
         let mut command = Command::new("nohup");
         command.arg(plain.get_program()).args(["--path-style", "cp", "s3://bucket/k", "-"]);
-        for (name, value) in plain.get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
+        environment_of(&plain, &mut command);
         let child = spawn(command.stdin(Stdio::null()));
         assert!(gate.arrived_blocking(1, LONG));
         signal(&child, "-HUP");
