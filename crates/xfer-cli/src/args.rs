@@ -65,11 +65,11 @@ pub(crate) struct Options {
     /// Do not sign requests: for public buckets
     #[arg(long, global = true)]
     pub(crate) no_sign_request: bool,
-    /// Trust the certificates of this PEM file
-    #[arg(long, global = true, value_name = "FILE", env = "AWS_CA_BUNDLE", hide_env_values = true)]
+    /// Trust the certificates of this PEM file only [default: AWS_CA_BUNDLE, or the system's]
+    #[arg(long, global = true, value_name = "FILE")]
     pub(crate) ca_bundle: Option<PathBuf>,
     /// Trust any certificate: for experiments only
-    #[arg(long, global = true)]
+    #[arg(long, global = true, conflicts_with = "ca_bundle")]
     pub(crate) no_verify_ssl: bool,
     /// Threads that move bytes [default: the cores that may be used]
     #[arg(long, global = true, value_name = "N")]
@@ -134,7 +134,15 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        for line in ["xfer", "xfer cp", "xfer rm", "xfer run a b", "xfer mv a b", "xfer cp --part-size 8sacks a b"] {
+        for line in [
+            "xfer",
+            "xfer cp",
+            "xfer rm",
+            "xfer run a b",
+            "xfer mv a b",
+            "xfer cp --part-size 8sacks a b",
+            "xfer rm s3://b/k --no-verify-ssl --ca-bundle x.pem",
+        ] {
             assert!(parse(line).is_err(), "{line}");
         }
     }

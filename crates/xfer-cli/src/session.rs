@@ -17,6 +17,9 @@ use crate::{log, run_file, signals};
 
 const FAILED: u8 = 1;
 const WRONG_USAGE: u8 = 2;
+/// How the library's words begin where this program knows the option that helps.
+const NO_REGION: &str = "no region is set";
+const NO_TRUST: &str = "cannot load the certificates";
 
 /// Does what the words say.
 pub(crate) fn run(args: Args) -> ExitCode {
@@ -130,9 +133,10 @@ fn arguments(options: &Options, kind: Option<CallKind>) -> Result<Arguments, Str
 
 fn client(options: &Options) -> Result<S3Client, String> {
     // An empty region is looked up by the library.
-    let mut builder = create_s3_client(options.region.as_deref().unwrap_or_default())
-        .path_style(options.path_style)
-        .verify(verify(options.no_verify_ssl, options.ca_bundle.clone()));
+    let region = options.region.as_deref().unwrap_or_default();
+    let of_environment = std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let (verify, bundle_name) = verify(options, of_environment);
+    let mut builder = create_s3_client(region).path_style(options.path_style).verify(verify);
     if let Some(url) = &options.endpoint_url {
         builder = builder.endpoint_url(url);
     }
@@ -154,14 +158,20 @@ fn client(options: &Options) -> Result<S3Client, String> {
     if let Some(bytes) = options.memory_limit {
         builder = builder.memory_limit(bytes);
     }
-    builder.build().map_err(|error| error.to_string())
+    builder.build().map_err(|error| match bundle_name {
+        _ if error.message().starts_with(NO_REGION) => format!("{error}; name one with --region"),
+        Some(name) if error.message().starts_with(NO_TRUST) => format!("{name}: {error}"),
+        _ => error.to_string(),
+    })
 }
 
-fn verify(disabled: bool, bundle: Option<PathBuf>) -> Verify {
-    match bundle {
-        _ if disabled => Verify::Disabled,
-        Some(bundle) => Verify::CaBundle(bundle),
-        None => Verify::System,
+/// Whom to trust, and what the file was named by, if it is one.
+fn verify(options: &Options, of_environment: Option<PathBuf>) -> (Verify, Option<&'static str>) {
+    match (&options.ca_bundle, of_environment) {
+        _ if options.no_verify_ssl => (Verify::Disabled, None),
+        (Some(bundle), _) => (Verify::CaBundle(bundle.clone()), Some("--ca-bundle")),
+        (None, Some(bundle)) => (Verify::CaBundle(bundle), Some("AWS_CA_BUNDLE")),
+        (None, None) => (Verify::System, None),
     }
 }
 

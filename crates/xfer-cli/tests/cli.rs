@@ -278,7 +278,48 @@ fn wrong_usage_is_told_before_anything_is_sent() {
 #[test]
 fn without_a_region_it_says_so() {
     let output = run(bare().args(["rm", "s3://bucket/a"]), 2);
-    assert!(said(&output).contains("region"), "{}", said(&output));
+    assert!(said(&output).contains("no region is set"), "{}", said(&output));
+    assert!(said(&output).trim_end().ends_with("; name one with --region"), "{}", said(&output));
+}
+
+#[test]
+fn a_profile_that_is_nowhere_is_named() {
+    let text = "the profile \"nowhere\", which AWS_PROFILE selects, is in no profile file";
+    let output = run(bare().env("AWS_PROFILE", "nowhere").args(["rm", "s3://bucket/a"]), 2);
+    assert!(said(&output).contains(text), "{}", said(&output));
+    let output = run(bare().env("AWS_PROFILE", "nowhere").args(["--region", "us-east-1", "rm", "s3://bucket/a"]), 1);
+    assert!(said(&output).contains("no usable credentials") && said(&output).contains(text), "{}", said(&output));
+    let output = run(bare().args(["--region", "us-east-1", "rm", "s3://bucket/a"]), 1);
+    assert!(!said(&output).contains("AWS_PROFILE"), "{}", said(&output));
+}
+
+#[test]
+fn variables_that_are_set_to_nothing_say_nothing() {
+    let server = TestServer::start();
+    server.put_object("bucket", "k", "here");
+    let words = ["--path-style", "cp", "s3://bucket/k", "-"];
+    for name in ["AWS_CA_BUNDLE", "AWS_ENDPOINT_URL_S3"] {
+        assert_eq!(run(xfer(&server).env(name, "").args(words), 0).stdout, b"here", "{name}");
+    }
+    let mut command = xfer(&server);
+    command.env("AWS_REGION", "").env("AWS_DEFAULT_REGION", server.region());
+    assert_eq!(run(command.args(words), 0).stdout, b"here");
+    let url = server.endpoint_url();
+    let output = run(xfer(&server).env("AWS_ENDPOINT_URL", "").args(["--endpoint-url", &url]).args(words), 0);
+    assert_eq!(output.stdout, b"here");
+}
+
+#[test]
+fn the_file_of_certificates_is_named_by_what_named_it() {
+    let words = ["--region", "us-east-1", "rm", "s3://bucket/a"];
+    let output = run(bare().env("AWS_CA_BUNDLE", "missing.pem").args(words), 2);
+    assert!(
+        said(&output).starts_with("xfer: AWS_CA_BUNDLE: ") && said(&output).contains("missing.pem"),
+        "{}",
+        said(&output)
+    );
+    let output = run(bare().args(["--ca-bundle", "missing.pem"]).args(words), 2);
+    assert!(said(&output).starts_with("xfer: --ca-bundle: "), "{}", said(&output));
 }
 
 #[test]
