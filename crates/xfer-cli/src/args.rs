@@ -7,7 +7,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use xfer_facade::{Algorithm, units};
 
 const AFTER_HELP: &str = "\
-A SRC or DST is a local path, `-` (standard input or output), or s3://bucket/key. Sizes and rates may have a unit: 8MiB, 64MB, \
+A SRC or DST is a local path, `-` (standard input or output), or s3://bucket/key. A SRC may be a named \
+pipe. Sizes and rates may have a unit: 8MiB, 64MB, \
 10Gbps, 1.25GB/s. Credentials, region and endpoint come from the standard AWS environment variables and profile files, unless an \
 option says otherwise.
 

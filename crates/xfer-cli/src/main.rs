@@ -5,6 +5,7 @@
 
 mod args;
 mod drive;
+mod local;
 mod log;
 mod plan;
 mod progress;

@@ -476,6 +476,27 @@ fn a_reader_that_has_enough_is_no_panic() {
 }
 
 #[cfg(unix)]
+fn named_pipe(folder: &Path) -> std::path::PathBuf {
+    let pipe = folder.join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    pipe
+}
+
+#[cfg(unix)]
+#[test]
+fn a_named_pipe_is_read_to_its_end() {
+    let server = TestServer::start();
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = named_pipe(folder.path());
+    let child = xfer(&server).args(["--path-style", "cp"]).arg(&pipe).arg("s3://bucket/k").spawn().unwrap();
+    let data = pattern::bytes(10, (9 << 20) + 1);
+    // Opening it waits for the reader.
+    fs::OpenOptions::new().write(true).open(&pipe).unwrap().write_all(&data).unwrap();
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
+    assert!(server.object("bucket", "k").unwrap().bytes() == data);
+}
+
+#[cfg(unix)]
 mod interrupted {
     use super::*;
     use std::os::unix::process::ExitStatusExt;
@@ -591,6 +612,25 @@ mod interrupted {
         signal(&child, "-INT");
         assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
         drop(lines);
+    }
+
+    #[test]
+    fn an_upload_that_waits_for_somebody_to_write_to_its_pipe() {
+        let server = TestServer::start();
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("small"), "small").unwrap();
+        let pipe = named_pipe(folder.path());
+        let mut command = xfer(&server);
+        command.current_dir(folder.path()).args(["--path-style", "cp"]).arg(&pipe).args(["small", "s3://bucket/"]);
+        let child = spawn(&mut command);
+        let begun = std::time::Instant::now();
+        while server.list_keys("bucket") != ["small"] && begun.elapsed() < LONG {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        signal(&child, "-INT");
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+        assert!(said(&output).contains("1 transfer cancelled and cleaned up"), "{}", said(&output));
     }
 
     #[test]
