@@ -56,7 +56,7 @@ fn transfer(command: &Command, options: &Options, screen: &Screen) -> Result<Exi
     let mut report = Report::new(screen.clone(), options.json);
     let progress = Progress::on(screen);
     Driver { manager: &manager, arguments, report: &mut report, progress, interrupt: &interrupt }.run(&mut feed);
-    report.finish(client.peak_connections());
+    report.finish(client.peak_connections(), feed.error.as_deref());
     if interrupt.is_raised() {
         return Ok(ExitCode::from(signals::INTERRUPTED));
     }
@@ -105,15 +105,12 @@ fn arguments(options: &Options, kind: Option<CallKind>) -> Result<Arguments, Str
         Some(kind) => std::slice::from_ref(kind),
         None => &[CallKind::Upload, CallKind::Download, CallKind::Delete],
     };
+    if options.checksum_algorithm.is_some() && !kinds.contains(&CallKind::Upload) {
+        return Err(format!("--checksum-algorithm is for uploads, and has no meaning for {}", in_words(kind)));
+    }
     for (name, _) in given.iter() {
         if !kinds.iter().any(|kind| kind.allowed().contains(&name)) {
-            let what = match kind {
-                Some(CallKind::Upload) => "an upload",
-                Some(CallKind::Download) => "a download",
-                Some(CallKind::Delete) => "a delete",
-                None => "any transfer",
-            };
-            return Err(format!("--extra-args: {name} is not an argument of {what}"));
+            return Err(format!("--extra-args: {name} is not an argument of {}", in_words(kind)));
         }
     }
     let of = |kind: CallKind| {
@@ -129,6 +126,15 @@ fn arguments(options: &Options, kind: Option<CallKind>) -> Result<Arguments, Str
         download: of(CallKind::Download),
         delete: of(CallKind::Delete),
     })
+}
+
+fn in_words(kind: Option<CallKind>) -> &'static str {
+    match kind {
+        Some(CallKind::Upload) => "an upload",
+        Some(CallKind::Download) => "a download",
+        Some(CallKind::Delete) => "a delete",
+        None => "any transfer",
+    }
 }
 
 fn client(options: &Options) -> Result<S3Client, String> {
@@ -204,6 +210,17 @@ mod tests {
         let error = arguments(&given, Some(CallKind::Delete)).unwrap_err();
         assert_eq!(error, "--extra-args: ContentType is not an argument of a delete");
         assert!(arguments(&options(&["--extra-args", r#"{"Nonsense":1}"#]), None).is_err());
+    }
+
+    #[test]
+    fn the_checksum_algorithm_is_for_uploads() {
+        let given = options(&["--checksum-algorithm", "SHA256"]);
+        assert!(arguments(&given, Some(CallKind::Upload)).is_ok());
+        assert!(arguments(&given, None).is_ok());
+        for (kind, words) in [(CallKind::Download, "a download"), (CallKind::Delete, "a delete")] {
+            let error = arguments(&given, Some(kind)).unwrap_err();
+            assert_eq!(error, format!("--checksum-algorithm is for uploads, and has no meaning for {words}"));
+        }
     }
 
     #[test]

@@ -204,6 +204,7 @@ fn json_has_a_line_for_each_and_a_summary() {
     assert_eq!(one["attempts"], 4, "create, two parts, complete");
 
     let summary = lines[1]["summary"].as_object().unwrap();
+    assert!(!summary.contains_key("error"), "{summary:?}");
     assert_eq!((&summary["ok"], &summary["failed"], &summary["bytes"]), (&1.into(), &0.into(), &(9 << 20).into()));
     assert!(summary["seconds"].as_f64().unwrap() > 0.0);
     assert!(summary["peak_connections"].as_u64().unwrap() >= 1);
@@ -254,6 +255,8 @@ fn wrong_usage_is_told_before_anything_is_sent() {
         (&["cp", "--part-size", "much", "a", "s3://bucket/a"], "is not a size"),
         (&["cp", "--num-threads", "0", "a", "s3://bucket/a"], "num_threads"),
         (&["cp", "--checksum-algorithm", "CRC8", "a", "s3://bucket/a"], "CRC8"),
+        (&["rm", "--checksum-algorithm", "SHA256", "s3://bucket/a"], "has no meaning for a delete"),
+        (&["rm", "--ca-bundle", "a", "--no-verify-ssl", "s3://bucket/a"], "cannot be used with"),
         (&["cp", "--ca-bundle", "missing.pem", "a", "s3://bucket/a"], "missing.pem"),
         (
             &["rm", "--extra-args", r#"{"ContentType":"x"}"#, "s3://bucket/a"],
@@ -270,8 +273,10 @@ fn wrong_usage_is_told_before_anything_is_sent() {
 
     // Of a file that is read as it goes, what comes before the line that makes no sense is done.
     let mut command = xfer(&server);
-    let output = run(command.current_dir(folder.path()).args(["run", "--path-style", "bad"]), 2);
+    let output = run(command.current_dir(folder.path()).args(["run", "--path-style", "--json", "bad"]), 2);
     assert!(said(&output).contains("bad:2: copy is neither cp nor rm"), "{}", said(&output));
+    let summary = &json_lines(&output)[1]["summary"];
+    assert_eq!((&summary["ok"], &summary["error"]), (&1.into(), &"bad:2: copy is neither cp nor rm".into()));
     assert_eq!(server.stats().count(Op::DeleteObject), 1);
 }
 
