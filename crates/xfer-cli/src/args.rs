@@ -84,7 +84,8 @@ pub(crate) struct Options {
     /// Most connections at once
     #[arg(long, global = true, value_name = "N")]
     pub(crate) max_connections: Option<usize>,
-    /// Memory for parts that must be kept whole, such as those of standard input [default: 64MiB]
+    /// Memory for parts that must be kept whole, such as those of standard input [default: 64MiB, at most a quarter of
+    /// the control group's]
     #[arg(long, global = true, value_name = "SIZE", value_parser = units::parse_bytes)]
     pub(crate) memory_limit: Option<u64>,
     /// Checksum of uploads, such as CRC32C or SHA256 [default: CRC64NVME]
