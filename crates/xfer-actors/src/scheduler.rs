@@ -236,7 +236,13 @@ impl PartScheduler {
             }
             match retry.on_failure(policy, error, fastrand::f64(), tokens) {
                 Verdict::RetryAfter(delay) => Some(delay),
-                Verdict::GiveUp => None,
+                Verdict::GiveUp => {
+                    // The transfer failed or was cancelled before, and tells of that; nobody else would tell of this.
+                    if matches!(ended.job, Job::AbortUpload { .. }) {
+                        tracing::warn!(%error, "a multipart upload is left behind");
+                    }
+                    None
+                }
             }
         });
         self.throttled += usize::from(throttled);

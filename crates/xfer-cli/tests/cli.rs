@@ -546,6 +546,27 @@ mod interrupted {
     }
 
     #[test]
+    fn an_upload_that_the_store_does_not_remove_is_told() {
+        let server = TestServer::start();
+        let gate = Gate::new();
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join("source");
+        pattern::file(&source, 11, 20 << 20).unwrap();
+        server.inject(FaultRule::on(Op::UploadPart).part(2).then(Action::Hold(gate.clone())));
+        server.inject(FaultRule::on(Op::AbortMultipartUpload).then(Action::Status(403, "AccessDenied")));
+        let mut command = xfer(&server);
+        let child = spawn(command.args(["--path-style", "cp"]).arg(&source).arg("s3://bucket/k"));
+        assert!(gate.arrived_blocking(1, LONG));
+        signal(&child, "-INT");
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+        let text = said(&output);
+        let warning = text.lines().find(|line| line.contains("WARN a multipart upload is left behind"));
+        assert!(warning.is_some_and(|line| line.contains("s3://bucket/k")), "{text}");
+        gate.open();
+    }
+
+    #[test]
     fn a_download_leaves_nothing_behind() {
         download_is_cleaned_up_after(&["-TERM"]);
     }
