@@ -207,7 +207,17 @@ fn a_name_that_leads_nowhere_is_the_end_of_a_transfer() {
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::Dns, 2), "{error}");
     assert_eq!((error.at().bucket.as_deref(), error.at().key.as_deref()), (Some("bucket"), Some("k")));
     assert!(error.to_string().contains("xxx.invalid"), "{error}");
+    assert!(!error.to_string().contains("path style"), "{error}");
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_bucket_in_a_host_name_that_leads_nowhere_is_said() {
+    let nowhere = format!("http://{}.invalid", "x".repeat(64));
+    let client = create_s3_client("us-east-1").anonymous().proxy(ProxyPolicy::None);
+    let error = upload(client.endpoint_url(nowhere)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Dns);
+    assert!(error.to_string().contains("many stores other than AWS need path style"), "{error}");
 }
 
 /// A store whose bucket is in eu-west-1 and that answers `elsewhere` to requests signed for another region.

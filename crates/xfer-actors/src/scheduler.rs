@@ -245,7 +245,13 @@ impl PartScheduler {
             let tokens = if ended.unbegun { &mut untouched } else { tokens };
             match retry.on_failure(policy, error, fastrand::f64(), tokens) {
                 Verdict::RetryAfter(delay) => Some(delay),
-                Verdict::GiveUp => None,
+                Verdict::GiveUp => {
+                    // The transfer tells of what failed before, and why this did, nobody else would say.
+                    if let Job::AbortUpload { upload_id } = ended.job {
+                        tracing::warn!(%upload_id, %error, "a multipart upload is left behind");
+                    }
+                    None
+                }
             }
         });
         self.throttled += usize::from(throttled);

@@ -7,7 +7,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use xfer_facade::{Algorithm, units};
 
 const AFTER_HELP: &str = "\
-A SRC or DST is a local path, `-` (standard input or output), or s3://bucket/key. Sizes and rates may have a unit: 8MiB, 64MB, \
+A SRC or DST is a local path, `-` (standard input or output), or s3://bucket/key. A SRC may be a named \
+pipe. Sizes and rates may have a unit: 8MiB, 64MB, \
 10Gbps, 1.25GB/s. Credentials, region and endpoint come from the standard AWS environment variables and profile files, unless an \
 option says otherwise.
 
@@ -65,11 +66,11 @@ pub(crate) struct Options {
     /// Do not sign requests: for public buckets
     #[arg(long, global = true)]
     pub(crate) no_sign_request: bool,
-    /// Trust the certificates of this PEM file
-    #[arg(long, global = true, value_name = "FILE", env = "AWS_CA_BUNDLE", hide_env_values = true)]
+    /// Trust the certificates of this PEM file only [default: AWS_CA_BUNDLE, or the system's]
+    #[arg(long, global = true, value_name = "FILE")]
     pub(crate) ca_bundle: Option<PathBuf>,
     /// Trust any certificate: for experiments only
-    #[arg(long, global = true)]
+    #[arg(long, global = true, conflicts_with = "ca_bundle")]
     pub(crate) no_verify_ssl: bool,
     /// Threads that move bytes [default: the cores that may be used]
     #[arg(long, global = true, value_name = "N")]
@@ -83,7 +84,8 @@ pub(crate) struct Options {
     /// Most connections at once
     #[arg(long, global = true, value_name = "N")]
     pub(crate) max_connections: Option<usize>,
-    /// Memory for parts that must be kept whole, such as those of standard input [default: 64MiB]
+    /// Memory for parts that must be kept whole, such as those of standard input [default: 64MiB, at most a quarter of
+    /// the control group's]
     #[arg(long, global = true, value_name = "SIZE", value_parser = units::parse_bytes)]
     pub(crate) memory_limit: Option<u64>,
     /// Checksum of uploads, such as CRC32C or SHA256 [default: CRC64NVME]
@@ -99,7 +101,7 @@ pub(crate) struct Options {
     /// Print a JSON object for each transfer that has ended, and one at the end
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Log what happens to standard error; twice for more. RUST_LOG is honoured as well
+    /// Log what happens to standard error; twice or three times for more [default: what RUST_LOG says, or warnings]
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 }
@@ -134,7 +136,15 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        for line in ["xfer", "xfer cp", "xfer rm", "xfer run a b", "xfer mv a b", "xfer cp --part-size 8sacks a b"] {
+        for line in [
+            "xfer",
+            "xfer cp",
+            "xfer rm",
+            "xfer run a b",
+            "xfer mv a b",
+            "xfer cp --part-size 8sacks a b",
+            "xfer rm s3://b/k --no-verify-ssl --ca-bundle x.pem",
+        ] {
             assert!(parse(line).is_err(), "{line}");
         }
     }

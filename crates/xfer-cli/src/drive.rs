@@ -6,7 +6,6 @@
 //! Invariant: memory does not grow with the number of transfers.
 
 use std::collections::VecDeque;
-use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
@@ -15,11 +14,13 @@ use xfer_facade::{
     TransferOutcome, UploadSource,
 };
 
+use crate::local;
 use crate::plan::{Local, Task};
 use crate::progress::{Gauge, Progress, Watched};
 use crate::report::Report;
 use crate::run_file::Batch;
 use crate::signals::Interrupt;
+use crate::url::Place;
 
 /// Most transfers for each connection that are started and have not ended: enough that the connections never run dry while this thread sleeps,
 /// and few enough that what is kept of a transfer is still in the processor's cache when its turn comes.
@@ -28,6 +29,10 @@ const WINDOW: usize = 4;
 const BRIEF: Duration = Duration::from_millis(20);
 /// Longest sleep otherwise: how late an interruption is noticed, and how often bars move.
 const LONG: Duration = Duration::from_millis(100);
+
+/// Said at the first signal, because a clean-up takes as long as the store takes to answer.
+const CLEANING_UP: &str = "xfer: interrupted: cancelling and cleaning up; once more ends at once, and may leave behind temporary files \
+and multipart uploads";
 
 /// Where tasks come from: those of the command line, or the batches of a file.
 pub(crate) struct Feed {
@@ -154,23 +159,31 @@ impl Driver<'_> {
                 None => feed.wait(),
             }
         }
-        if self.interrupt.is_raised() {
-            // That something could not be cleaned up in time is seen below, by what has not ended.
-            let _ = self.manager.shutdown(Shutdown::Cancel);
-            self.collect(&mut active);
-            for left in active {
-                let error = Error::new(ErrorKind::WaitTimeout, "it was cancelled and has not ended");
-                self.ended(left, &Err(error));
-            }
-        }
         if let Some(progress) = &self.progress {
             progress.clear();
+        }
+        if self.interrupt.is_raised() {
+            self.clean_up(active);
+        }
+    }
+
+    fn clean_up(&mut self, mut active: Vec<Active>) {
+        if !active.is_empty() {
+            self.report.say(CLEANING_UP);
+        }
+        // That something could not be cleaned up in time is seen below, by what has not ended.
+        let _ = self.manager.shutdown(Shutdown::Cancel);
+        self.collect(&mut active);
+        for left in active {
+            let behind = left.task.left_behind().map_or(String::new(), |what| format!(": {what}"));
+            let error = Error::new(ErrorKind::WaitTimeout, format!("it was cancelled and has not ended{behind}"));
+            self.ended(left, &Err(error));
         }
     }
 
     fn start(&mut self, task: Task) -> Option<Active> {
         let since = Instant::now();
-        let started = self.call(&task).start();
+        let started = self.begin(&task);
         if let (Err(error), Task::Download { target: Local::Path(path), .. }) = (&started, &task)
             && error.kind() == ErrorKind::TargetUnavailable
             && path.is_dir()
@@ -190,18 +203,29 @@ impl Driver<'_> {
         }
     }
 
+    /// A path is taken for a file's, as most are, and looked at only when it is none: that saves a look at each of many.
+    fn begin(&self, task: &Task) -> Result<TransferFuture, Error> {
+        let started = self.call(task).start();
+        if let (Err(error), Task::Upload { source: Local::Path(path), to }) = (&started, task)
+            && error.kind() == ErrorKind::SourceUnavailable
+            && let Some(source) = local::stream_at(path)
+        {
+            return self.upload(source, to).start();
+        }
+        started
+    }
+
+    fn upload(&self, source: UploadSource, to: &Place) -> TransferCall {
+        self.manager.upload(source, &to.bucket, &to.key).extra_args(self.arguments.upload.clone())
+    }
+
     fn call(&self, task: &Task) -> TransferCall {
         match task {
-            Task::Upload { source, to } => {
-                let source = match source {
-                    Local::Standard => standard_input(),
-                    Local::Path(path) => UploadSource::path(path),
-                };
-                self.manager.upload(source, &to.bucket, &to.key).extra_args(self.arguments.upload.clone())
-            }
+            Task::Upload { source: Local::Standard, to } => self.upload(local::standard_input(), to),
+            Task::Upload { source: Local::Path(path), to } => self.upload(UploadSource::path(path), to),
             Task::Download { from, target, .. } => {
                 let target = match target {
-                    Local::Standard => standard_output(),
+                    Local::Standard => local::standard_output(),
                     Local::Path(path) => DownloadTarget::path(path),
                 };
                 self.manager.download(&from.bucket, &from.key, target).extra_args(self.arguments.download.clone())
@@ -226,31 +250,4 @@ impl Driver<'_> {
             progress.ended(result.as_ref().map_or(0, |outcome| outcome.bytes), transfer.gauge);
         }
     }
-}
-
-/// A file that was redirected tells its length; anything else is read to its end.
-fn standard_input() -> UploadSource {
-    match duplicate_of(&io::stdin()) {
-        Some(file) if file.metadata().is_ok_and(|metadata| metadata.is_file()) => UploadSource::seekable(file),
-        Some(file) => UploadSource::reader(file),
-        None => UploadSource::reader(io::stdin()),
-    }
-}
-
-fn standard_output() -> DownloadTarget {
-    match duplicate_of(&io::stdout()) {
-        Some(file) => DownloadTarget::writer(file),
-        None => DownloadTarget::writer(io::stdout()),
-    }
-}
-
-/// The same stream without the small buffers that the standard library puts before it.
-#[cfg(unix)]
-fn duplicate_of(stream: &impl std::os::fd::AsFd) -> Option<std::fs::File> {
-    stream.as_fd().try_clone_to_owned().ok().map(std::fs::File::from)
-}
-
-#[cfg(not(unix))]
-fn duplicate_of<S>(_stream: &S) -> Option<std::fs::File> {
-    None
 }

@@ -5,6 +5,8 @@
 
 mod args;
 mod drive;
+mod local;
+mod log;
 mod plan;
 mod progress;
 mod report;

@@ -73,6 +73,17 @@ impl Task {
         }
     }
 
+    /// What there may still be of it when it has begun and was not cleaned up.
+    pub(crate) fn left_behind(&self) -> Option<String> {
+        match self {
+            Task::Upload { to, .. } => Some(format!("a multipart upload of {to} may be left behind")),
+            Task::Download { target: Local::Path(path), .. } => {
+                Some(format!("a temporary file {}.* may be left behind", path.display()))
+            }
+            Task::Download { target: Local::Standard, .. } | Task::Delete(_) => None,
+        }
+    }
+
     /// The second word, if it has one.
     pub(crate) fn dst(&self) -> Option<String> {
         match self {

@@ -38,6 +38,16 @@ fn a_target_that_turns_out_to_be_a_directory() {
 }
 
 #[test]
+fn what_was_not_cleaned_up_is_named() {
+    let behind =
+        |source: &str, target: &str| Planner::default().cp(source.as_ref(), target.as_ref()).unwrap().left_behind();
+    assert_eq!(behind("-", "s3://b/k").unwrap(), "a multipart upload of s3://b/k may be left behind");
+    assert_eq!(behind("s3://b/k", "dir/").unwrap(), "a temporary file dir/k.* may be left behind");
+    assert_eq!(behind("s3://b/k", "-"), None);
+    assert_eq!(Planner::default().rm("s3://b/k".as_ref()).unwrap().left_behind(), None);
+}
+
+#[test]
 fn wrong_usage_is_told_in_words() {
     let table = [
         ("s3://b/a", "s3://b/c", "both in S3"),

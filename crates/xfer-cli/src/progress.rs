@@ -21,12 +21,17 @@ const NAME: usize = 20;
 
 /// Standard error: lines go above the bars, if there are any.
 #[derive(Clone, Debug)]
-pub(crate) struct Screen(Option<MultiProgress>);
+pub(crate) struct Screen {
+    bars: Option<MultiProgress>,
+    /// Whether what goes to standard output appears among the bars.
+    shared: bool,
+}
 
 impl Screen {
     /// With bars, if they are wanted and there is a terminal.
     pub(crate) fn new(bars: bool) -> Screen {
-        Screen((bars && io::stderr().is_terminal()).then(MultiProgress::new))
+        let bars = (bars && io::stderr().is_terminal()).then(MultiProgress::new);
+        Screen { bars, shared: io::stdout().is_terminal() }
     }
 
     /// Writes a line of text, with anything in it that would move the cursor made visible.
@@ -36,13 +41,21 @@ impl Screen {
 
     /// Whether somebody watches.
     pub(crate) fn has_bars(&self) -> bool {
-        self.0.is_some()
+        self.bars.is_some()
+    }
+
+    /// Writes to standard output by `put`, with no bar in its way.
+    pub(crate) fn beside<T>(&self, put: impl FnOnce() -> T) -> T {
+        match &self.bars {
+            Some(bars) if self.shared => bars.suspend(put),
+            _ => put(),
+        }
     }
 
     fn write(&self, bytes: &[u8]) {
         // Nobody is left to be told when standard error is closed.
         let put = || drop(io::stderr().lock().write_all(bytes));
-        match &self.0 {
+        match &self.bars {
             Some(bars) => bars.suspend(put),
             None => put(),
         }
@@ -181,7 +194,7 @@ pub(crate) struct Progress {
 impl Progress {
     /// `None` where there is nobody to look at it.
     pub(crate) fn on(screen: &Screen) -> Option<Progress> {
-        let bars = screen.0.clone()?;
+        let bars = screen.bars.clone()?;
         let now = Instant::now();
         Some(Progress { bars, shown: 0, total: Gauge::new(0, now), ended: 0, ended_bytes: 0, next: now + EVERY })
     }

@@ -27,17 +27,20 @@ struct Line<'a> {
 
 /// The last line of `--json`.
 #[derive(Debug, Serialize)]
-struct Last {
-    summary: Summary,
+struct Last<'a> {
+    summary: Summary<'a>,
 }
 
 #[derive(Debug, Serialize)]
-struct Summary {
+struct Summary<'a> {
     ok: u64,
     failed: u64,
     bytes: u64,
     seconds: f64,
     peak_connections: usize,
+    /// Why there may have been more to do, if so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
 }
 
 /// Counts and tells.
@@ -67,6 +70,11 @@ impl Report {
         }
     }
 
+    /// Says something that is not about one transfer.
+    pub(crate) fn say(&self, line: &str) {
+        self.screen.say(line);
+    }
+
     /// A transfer has ended, `elapsed` after its start.
     pub(crate) fn ended(&mut self, task: &Task, elapsed: Duration, result: &Result<TransferOutcome, Error>) {
         match result {
@@ -92,15 +100,16 @@ impl Report {
 
     fn print(&mut self, value: &impl Serialize) {
         let Some(json) = &mut self.json else { return };
-        let written =
-            serde_json::to_writer(&mut *json, value).map_err(io::Error::from).and_then(|()| json.write_all(b"\n"));
+        let written = self.screen.beside(|| {
+            serde_json::to_writer(&mut *json, value).map_err(io::Error::from).and_then(|()| json.write_all(b"\n"))
+        });
         self.check(written);
     }
 
     /// What was printed is to be seen now.
     pub(crate) fn flush(&mut self) {
         let Some(json) = &mut self.json else { return };
-        let flushed = if json.buffer().is_empty() { Ok(()) } else { json.flush() };
+        let flushed = if json.buffer().is_empty() { Ok(()) } else { self.screen.beside(|| json.flush()) };
         self.check(flushed);
     }
 
@@ -116,8 +125,8 @@ impl Report {
         }
     }
 
-    /// All has ended.
-    pub(crate) fn finish(&mut self, peak_connections: usize) {
+    /// All has ended, with an error if what was to be done could not be read to its end.
+    pub(crate) fn finish(&mut self, peak_connections: usize, error: Option<&str>) {
         let elapsed = self.begun.elapsed();
         if self.cancelled > 0 {
             self.screen.say(&format!("xfer: {} cancelled and cleaned up", transfers(self.cancelled)));
@@ -126,7 +135,8 @@ impl Report {
             self.screen.say(&words(self.ok, self.failed, self.bytes, elapsed));
         }
         let seconds = elapsed.as_secs_f64();
-        let summary = Summary { ok: self.ok, failed: self.failed, bytes: self.bytes, seconds, peak_connections };
+        let (ok, failed, bytes) = (self.ok, self.failed, self.bytes);
+        let summary = Summary { ok, failed, bytes, seconds, peak_connections, error };
         self.print(&Last { summary });
         self.flush();
     }

@@ -6,7 +6,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use tracing_subscriber::EnvFilter;
 use xfer_facade::{CallKind, ExtraArgs, RequestSerializer, S3Client, TransferManager, Verify, create_s3_client};
 
 use crate::args::{Args, Command, Options};
@@ -14,16 +13,19 @@ use crate::drive::{Arguments, Driver, Feed};
 use crate::plan::{Planner, Task};
 use crate::progress::{Progress, Screen};
 use crate::report::Report;
-use crate::{run_file, signals};
+use crate::{log, run_file, signals};
 
 const FAILED: u8 = 1;
 const WRONG_USAGE: u8 = 2;
+/// How the library's words begin where this program knows the option that helps.
+const NO_REGION: &str = "no region is set";
+const NO_TRUST: &str = "cannot load the certificates";
 
 /// Does what the words say.
 pub(crate) fn run(args: Args) -> ExitCode {
     let Args { command, options } = args;
-    let screen = Screen::new(!options.no_progress && !options.json);
-    log(&options, &screen);
+    let screen = Screen::new(!options.no_progress);
+    log::start(options.verbose, &screen);
     match transfer(&command, &options, &screen) {
         Ok(code) => code,
         Err(text) => {
@@ -54,7 +56,7 @@ fn transfer(command: &Command, options: &Options, screen: &Screen) -> Result<Exi
     let mut report = Report::new(screen.clone(), options.json);
     let progress = Progress::on(screen);
     Driver { manager: &manager, arguments, report: &mut report, progress, interrupt: &interrupt }.run(&mut feed);
-    report.finish(client.peak_connections());
+    report.finish(client.peak_connections(), feed.error.as_deref());
     if interrupt.is_raised() {
         return Ok(ExitCode::from(signals::INTERRUPTED));
     }
@@ -103,15 +105,12 @@ fn arguments(options: &Options, kind: Option<CallKind>) -> Result<Arguments, Str
         Some(kind) => std::slice::from_ref(kind),
         None => &[CallKind::Upload, CallKind::Download, CallKind::Delete],
     };
+    if options.checksum_algorithm.is_some() && !kinds.contains(&CallKind::Upload) {
+        return Err(format!("--checksum-algorithm is for uploads, and has no meaning for {}", in_words(kind)));
+    }
     for (name, _) in given.iter() {
         if !kinds.iter().any(|kind| kind.allowed().contains(&name)) {
-            let what = match kind {
-                Some(CallKind::Upload) => "an upload",
-                Some(CallKind::Download) => "a download",
-                Some(CallKind::Delete) => "a delete",
-                None => "any transfer",
-            };
-            return Err(format!("--extra-args: {name} is not an argument of {what}"));
+            return Err(format!("--extra-args: {name} is not an argument of {}", in_words(kind)));
         }
     }
     let of = |kind: CallKind| {
@@ -129,11 +128,21 @@ fn arguments(options: &Options, kind: Option<CallKind>) -> Result<Arguments, Str
     })
 }
 
+fn in_words(kind: Option<CallKind>) -> &'static str {
+    match kind {
+        Some(CallKind::Upload) => "an upload",
+        Some(CallKind::Download) => "a download",
+        Some(CallKind::Delete) => "a delete",
+        None => "any transfer",
+    }
+}
+
 fn client(options: &Options) -> Result<S3Client, String> {
     // An empty region is looked up by the library.
-    let mut builder = create_s3_client(options.region.as_deref().unwrap_or_default())
-        .path_style(options.path_style)
-        .verify(verify(options.no_verify_ssl, options.ca_bundle.clone()));
+    let region = options.region.as_deref().unwrap_or_default();
+    let of_environment = std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let (verify, bundle_name) = verify(options, of_environment);
+    let mut builder = create_s3_client(region).path_style(options.path_style).verify(verify);
     if let Some(url) = &options.endpoint_url {
         builder = builder.endpoint_url(url);
     }
@@ -155,29 +164,21 @@ fn client(options: &Options) -> Result<S3Client, String> {
     if let Some(bytes) = options.memory_limit {
         builder = builder.memory_limit(bytes);
     }
-    builder.build().map_err(|error| error.to_string())
+    builder.build().map_err(|error| match bundle_name {
+        _ if error.message().starts_with(NO_REGION) => format!("{error}; name one with --region"),
+        Some(name) if error.message().starts_with(NO_TRUST) => format!("{name}: {error}"),
+        _ => error.to_string(),
+    })
 }
 
-fn verify(disabled: bool, bundle: Option<PathBuf>) -> Verify {
-    match bundle {
-        _ if disabled => Verify::Disabled,
-        Some(bundle) => Verify::CaBundle(bundle),
-        None => Verify::System,
+/// Whom to trust, and what the file was named by, if it is one.
+fn verify(options: &Options, of_environment: Option<PathBuf>) -> (Verify, Option<&'static str>) {
+    match (&options.ca_bundle, of_environment) {
+        _ if options.no_verify_ssl => (Verify::Disabled, None),
+        (Some(bundle), _) => (Verify::CaBundle(bundle.clone()), Some("--ca-bundle")),
+        (None, Some(bundle)) => (Verify::CaBundle(bundle), Some("AWS_CA_BUNDLE")),
+        (None, None) => (Verify::System, None),
     }
-}
-
-/// Logs to standard error when asked to; otherwise there is nobody to log to, which costs nothing.
-fn log(options: &Options, screen: &Screen) {
-    let from_env = std::env::var("RUST_LOG").ok().and_then(|text| EnvFilter::try_new(text).ok());
-    let filter = match (options.verbose, from_env) {
-        (_, Some(filter)) => filter,
-        (0, None) => return,
-        (1, None) => EnvFilter::new("info"),
-        (2, None) => EnvFilter::new("debug"),
-        (_, None) => EnvFilter::new("trace"),
-    };
-    let screen = screen.clone();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || screen.clone()).init();
 }
 
 #[cfg(test)]
@@ -209,6 +210,17 @@ mod tests {
         let error = arguments(&given, Some(CallKind::Delete)).unwrap_err();
         assert_eq!(error, "--extra-args: ContentType is not an argument of a delete");
         assert!(arguments(&options(&["--extra-args", r#"{"Nonsense":1}"#]), None).is_err());
+    }
+
+    #[test]
+    fn the_checksum_algorithm_is_for_uploads() {
+        let given = options(&["--checksum-algorithm", "SHA256"]);
+        assert!(arguments(&given, Some(CallKind::Upload)).is_ok());
+        assert!(arguments(&given, None).is_ok());
+        for (kind, words) in [(CallKind::Download, "a download"), (CallKind::Delete, "a delete")] {
+            let error = arguments(&given, Some(kind)).unwrap_err();
+            assert_eq!(error, format!("--checksum-algorithm is for uploads, and has no meaning for {words}"));
+        }
     }
 
     #[test]

@@ -40,6 +40,16 @@ fn bare() -> Command {
     command
 }
 
+/// For a command that is run by another one.
+fn environment_of(inner: &Command, outer: &mut Command) {
+    for (name, value) in inner.get_envs() {
+        match value {
+            Some(value) => outer.env(name, value),
+            None => outer.env_remove(name),
+        };
+    }
+}
+
 #[track_caller]
 fn run(command: &mut Command, status: i32) -> Output {
     let output = command.output().unwrap();
@@ -194,6 +204,7 @@ fn json_has_a_line_for_each_and_a_summary() {
     assert_eq!(one["attempts"], 4, "create, two parts, complete");
 
     let summary = lines[1]["summary"].as_object().unwrap();
+    assert!(!summary.contains_key("error"), "{summary:?}");
     assert_eq!((&summary["ok"], &summary["failed"], &summary["bytes"]), (&1.into(), &0.into(), &(9 << 20).into()));
     assert!(summary["seconds"].as_f64().unwrap() > 0.0);
     assert!(summary["peak_connections"].as_u64().unwrap() >= 1);
@@ -244,6 +255,8 @@ fn wrong_usage_is_told_before_anything_is_sent() {
         (&["cp", "--part-size", "much", "a", "s3://bucket/a"], "is not a size"),
         (&["cp", "--num-threads", "0", "a", "s3://bucket/a"], "num_threads"),
         (&["cp", "--checksum-algorithm", "CRC8", "a", "s3://bucket/a"], "CRC8"),
+        (&["rm", "--checksum-algorithm", "SHA256", "s3://bucket/a"], "has no meaning for a delete"),
+        (&["rm", "--ca-bundle", "a", "--no-verify-ssl", "s3://bucket/a"], "cannot be used with"),
         (&["cp", "--ca-bundle", "missing.pem", "a", "s3://bucket/a"], "missing.pem"),
         (
             &["rm", "--extra-args", r#"{"ContentType":"x"}"#, "s3://bucket/a"],
@@ -260,15 +273,59 @@ fn wrong_usage_is_told_before_anything_is_sent() {
 
     // Of a file that is read as it goes, what comes before the line that makes no sense is done.
     let mut command = xfer(&server);
-    let output = run(command.current_dir(folder.path()).args(["run", "--path-style", "bad"]), 2);
+    let output = run(command.current_dir(folder.path()).args(["run", "--path-style", "--json", "bad"]), 2);
     assert!(said(&output).contains("bad:2: copy is neither cp nor rm"), "{}", said(&output));
+    let summary = &json_lines(&output)[1]["summary"];
+    assert_eq!((&summary["ok"], &summary["error"]), (&1.into(), &"bad:2: copy is neither cp nor rm".into()));
     assert_eq!(server.stats().count(Op::DeleteObject), 1);
 }
 
 #[test]
 fn without_a_region_it_says_so() {
     let output = run(bare().args(["rm", "s3://bucket/a"]), 2);
-    assert!(said(&output).contains("region"), "{}", said(&output));
+    assert!(said(&output).contains("no region is set"), "{}", said(&output));
+    assert!(said(&output).trim_end().ends_with("; name one with --region"), "{}", said(&output));
+}
+
+#[test]
+fn a_profile_that_is_nowhere_is_named() {
+    let text = "the profile \"nowhere\", which AWS_PROFILE selects, is in no profile file";
+    let output = run(bare().env("AWS_PROFILE", "nowhere").args(["rm", "s3://bucket/a"]), 2);
+    assert!(said(&output).contains(text), "{}", said(&output));
+    let output = run(bare().env("AWS_PROFILE", "nowhere").args(["--region", "us-east-1", "rm", "s3://bucket/a"]), 1);
+    assert!(said(&output).contains("no usable credentials") && said(&output).contains(text), "{}", said(&output));
+    let output = run(bare().args(["--region", "us-east-1", "rm", "s3://bucket/a"]), 1);
+    assert!(!said(&output).contains("AWS_PROFILE"), "{}", said(&output));
+}
+
+#[test]
+fn variables_that_are_set_to_nothing_say_nothing() {
+    let server = TestServer::start();
+    server.put_object("bucket", "k", "here");
+    let words = ["--path-style", "cp", "s3://bucket/k", "-"];
+    for name in ["AWS_CA_BUNDLE", "AWS_ENDPOINT_URL_S3"] {
+        assert_eq!(run(xfer(&server).env(name, "").args(words), 0).stdout, b"here", "{name}");
+    }
+    let mut command = xfer(&server);
+    command.env("AWS_REGION", "").env("AWS_DEFAULT_REGION", server.region());
+    assert_eq!(run(command.args(words), 0).stdout, b"here");
+    // It goes to AWS, where it does not get without keys.
+    let mut command = bare();
+    command.env("AWS_ENDPOINT_URL", "").args(["--region", "us-east-1", "rm", "s3://bucket/k"]);
+    assert!(said(&run(&mut command, 1)).contains("no usable credentials"));
+}
+
+#[test]
+fn the_file_of_certificates_is_named_by_what_named_it() {
+    let words = ["--region", "us-east-1", "rm", "s3://bucket/a"];
+    let output = run(bare().env("AWS_CA_BUNDLE", "missing.pem").args(words), 2);
+    assert!(
+        said(&output).starts_with("xfer: AWS_CA_BUNDLE: ") && said(&output).contains("missing.pem"),
+        "{}",
+        said(&output)
+    );
+    let output = run(bare().args(["--ca-bundle", "missing.pem"]).args(words), 2);
+    assert!(said(&output).starts_with("xfer: --ca-bundle: "), "{}", said(&output));
 }
 
 #[test]
@@ -348,6 +405,58 @@ fn it_logs_when_asked_and_never_a_key() {
 }
 
 #[test]
+fn warnings_are_seen_without_asking_and_nothing_else() {
+    let server = TestServer::start();
+    server.put_object("bucket", "k", "x");
+    let words = ["--path-style", "--json", "cp", "s3://bucket/k", "/dev/null"];
+    server.inject(FaultRule::any().then(Action::ClockAhead(3600)));
+    let output = run(xfer(&server).args(words), 0);
+    let text = said(&output);
+    assert!(text.trim_start().starts_with("WARN the store's clock is another"), "{text:?}");
+    assert_eq!((text.lines().count(), text.contains('\x1b')), (1, false), "{text:?}");
+    assert_eq!(json_lines(&output).len(), 2);
+    assert_eq!(said(&run(xfer(&server).env("RUST_LOG", "off").args(words), 0)), "");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn progress_is_shown_on_a_terminal_and_json_stays_clean() {
+    let server = TestServer::start();
+    server.put_object("bucket", "k", pattern::bytes(9, 1 << 20));
+    let folder = tempfile::tempdir().unwrap();
+    let words = format!("{} --path-style --json cp s3://bucket/k back", env!("CARGO_BIN_EXE_xfer"));
+    // It gives what it runs a terminal, and copies what appears there.
+    let mut command = Command::new("script");
+    command.current_dir(folder.path()).args(["-qec", &format!("{words} >json"), "typescript"]).stdin(Stdio::null());
+    environment_of(&xfer(&server), &mut command);
+    let output = run(&mut command, 0);
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(shown.contains("1 transfer, 1 MiB in "), "{shown:?}");
+    let json = fs::read_to_string(folder.path().join("json")).unwrap();
+    assert!(
+        json.lines().count() == 2 && json.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()),
+        "{json:?}"
+    );
+    let mut command = Command::new("script");
+    let quiet = format!("{words} --no-progress >json");
+    command.current_dir(folder.path()).args(["-qec", &quiet, "typescript"]).stdin(Stdio::null());
+    environment_of(&xfer(&server), &mut command);
+    assert_eq!(String::from_utf8(run(&mut command, 0).stdout).unwrap(), "");
+}
+
+#[test]
+fn an_option_comes_before_rust_log_which_has_to_be_sound() {
+    let server = TestServer::start();
+    server.put_object("bucket", "k", "x");
+    let words = ["--path-style", "cp", "s3://bucket/k", "-"];
+    let output = run(xfer(&server).env("RUST_LOG", "off").arg("-vvv").args(words), 0);
+    assert!(said(&output).lines().count() > 3, "{}", said(&output));
+    assert!(!said(&output).contains('\x1b'), "no colours where there is no terminal");
+    let output = run(xfer(&server).env("RUST_LOG", "xfer=loud").args(words), 0);
+    assert!(said(&output).starts_with("xfer: RUST_LOG is ignored: "), "{}", said(&output));
+}
+
+#[test]
 fn a_reader_that_has_enough_is_no_panic() {
     let server = TestServer::start();
     server.put_object("bucket", "k", pattern::bytes(5, 1 << 20));
@@ -370,6 +479,27 @@ fn a_reader_that_has_enough_is_no_panic() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(said(&output).contains("cannot write the target"), "{}", said(&output));
+}
+
+#[cfg(unix)]
+fn named_pipe(folder: &Path) -> std::path::PathBuf {
+    let pipe = folder.join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    pipe
+}
+
+#[cfg(unix)]
+#[test]
+fn a_named_pipe_is_read_to_its_end() {
+    let server = TestServer::start();
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = named_pipe(folder.path());
+    let child = xfer(&server).args(["--path-style", "cp"]).arg(&pipe).arg("s3://bucket/k").spawn().unwrap();
+    let data = pattern::bytes(10, (9 << 20) + 1);
+    // Opening it waits for the reader.
+    fs::OpenOptions::new().write(true).open(&pipe).unwrap().write_all(&data).unwrap();
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
+    assert!(server.object("bucket", "k").unwrap().bytes() == data);
 }
 
 #[cfg(unix)]
@@ -403,7 +533,12 @@ mod interrupted {
         assert_eq!(output.status.code(), Some(130), "{}", said(&output));
         assert!(server.open_uploads().is_empty());
         assert!(server.list_keys("bucket").is_empty());
-        assert!(said(&output).contains("1 transfer cancelled and cleaned up"), "{}", said(&output));
+        let lines: Vec<String> = said(&output).lines().map(str::to_owned).collect();
+        assert!(
+            lines[0].starts_with("xfer: interrupted: cancelling and cleaning up; once more ends at once"),
+            "{lines:?}"
+        );
+        assert_eq!(lines[1..], ["xfer: 1 transfer cancelled and cleaned up"]);
         let lines = json_lines(&output);
         assert!(lines[0]["error"].as_str().unwrap().contains("cancelled"), "{lines:?}");
         assert_eq!(lines[1]["summary"]["failed"], 1);
@@ -411,7 +546,45 @@ mod interrupted {
     }
 
     #[test]
+    fn an_upload_that_the_store_does_not_remove_is_told() {
+        let server = TestServer::start();
+        let gate = Gate::new();
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join("source");
+        pattern::file(&source, 11, 20 << 20).unwrap();
+        server.inject(FaultRule::on(Op::UploadPart).part(2).then(Action::Hold(gate.clone())));
+        server.inject(FaultRule::on(Op::AbortMultipartUpload).then(Action::Status(403, "AccessDenied")));
+        let mut command = xfer(&server);
+        let child = spawn(command.args(["--path-style", "cp"]).arg(&source).arg("s3://bucket/k"));
+        assert!(gate.arrived_blocking(1, LONG));
+        signal(&child, "-INT");
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+        let text = said(&output);
+        let warning = text.lines().find(|line| line.contains("WARN a multipart upload is left behind"));
+        assert!(warning.is_some_and(|line| line.contains("s3://bucket/k")), "{text}");
+        assert!(text.contains("could not be removed and is left behind") && !text.contains("cleaned up"), "{text}");
+        gate.open();
+    }
+
+    #[test]
     fn a_download_leaves_nothing_behind() {
+        download_is_cleaned_up_after(&["-TERM"]);
+    }
+
+    #[test]
+    fn a_terminal_that_goes_leaves_nothing_behind() {
+        // Whoever runs the tests under nohup passes that on.
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        if ignored.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).unwrap() & 1 == 1) {
+            return;
+        }
+        // The kernel sends one, and the shell another.
+        download_is_cleaned_up_after(&["-HUP", "-HUP"]);
+    }
+
+    fn download_is_cleaned_up_after(signals: &[&str]) {
         let server = TestServer::start();
         let gate = Gate::new();
         server.put_object("bucket", "k", pattern::bytes(7, 40 << 20));
@@ -422,11 +595,38 @@ mod interrupted {
         let child = spawn(command.args(["--path-style", "cp", "s3://bucket/k", "back"]));
         assert!(gate.arrived_blocking(1, LONG));
         assert_eq!(files_in(folder.path()).len(), 1, "there is a temporary file");
-        signal(&child, "-TERM");
+        for name in signals {
+            signal(&child, name);
+            std::thread::sleep(Duration::from_millis(20));
+        }
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(130), "{}", said(&output));
         assert!(files_in(folder.path()).is_empty());
         gate.open();
+    }
+
+    #[test]
+    fn under_nohup_it_goes_on_without_the_terminal() {
+        let server = TestServer::start();
+        let gate = Gate::new();
+        server.put_object("bucket", "k", "still here");
+        server.inject(FaultRule::on(Op::GetObject).nth(1).then(Action::Hold(gate.clone())));
+        let plain = xfer(&server);
+        let mut command = Command::new("nohup");
+        command.arg(plain.get_program()).args(["--path-style", "cp", "s3://bucket/k", "-"]);
+        environment_of(&plain, &mut command);
+        let child = spawn(command.stdin(Stdio::null()));
+        assert!(gate.arrived_blocking(1, LONG));
+        signal(&child, "-HUP");
+        std::thread::sleep(Duration::from_millis(200));
+        gate.open();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(
+            (output.status.code(), output.stdout.as_slice()),
+            (Some(0), &b"still here"[..]),
+            "{}",
+            said(&output)
+        );
     }
 
     #[test]
@@ -446,6 +646,25 @@ mod interrupted {
         signal(&child, "-INT");
         assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
         drop(lines);
+    }
+
+    #[test]
+    fn an_upload_that_waits_for_somebody_to_write_to_its_pipe() {
+        let server = TestServer::start();
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("small"), "small").unwrap();
+        let pipe = named_pipe(folder.path());
+        let mut command = xfer(&server);
+        command.current_dir(folder.path()).args(["--path-style", "cp"]).arg(&pipe).args(["small", "s3://bucket/"]);
+        let child = spawn(&mut command);
+        let begun = std::time::Instant::now();
+        while server.list_keys("bucket") != ["small"] && begun.elapsed() < LONG {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        signal(&child, "-INT");
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+        assert!(said(&output).contains("1 transfer cancelled and cleaned up"), "{}", said(&output));
     }
 
     #[test]

@@ -2,11 +2,11 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::io;
 use std::sync::{Arc, OnceLock};
 
 use aws_config::BehaviorVersion;
-use aws_config::environment::region::EnvironmentVariableRegionProvider;
-use aws_config::meta::region::RegionProviderChain;
+use aws_config::meta::region::ProvideRegion;
 use aws_config::profile::ProfileFileRegionProvider;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_types::SdkConfig;
@@ -18,7 +18,7 @@ use xfer_core::concurrency::connections_for;
 use xfer_core::plan::checked_part_size;
 use xfer_core::restart::RestartPolicy;
 use xfer_core::retry::RetryPolicy;
-use xfer_serializer::{EndpointConfig, SignatureVersion};
+use xfer_serializer::{EndpointConfig, SignatureVersion, missing_profile};
 
 use crate::callbacks::Callbacks;
 use crate::{Error, ErrorKind, Timeouts, detect};
@@ -366,11 +366,15 @@ fn proxies_of_environment() -> ProxyPolicy {
 /// The environment's and the profile files' configuration. Read on a thread of its own, so that it works within any runtime.
 fn load_config(region: &str) -> Result<SdkConfig, Error> {
     let region = region.to_owned();
-    let load = move || {
+    let load = move || -> io::Result<Result<SdkConfig, Option<String>>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         Ok(runtime.block_on(async {
-            let region = region_of(region).await?;
-            Some(aws_config::defaults(BehaviorVersion::latest()).region(region).no_credentials().load().await)
+            match region_of(region).await {
+                Some(region) => {
+                    Ok(aws_config::defaults(BehaviorVersion::latest()).region(region).no_credentials().load().await)
+                }
+                None => Err(missing_profile().await),
+            }
         }))
     };
     let invalid = |text: String| Error::new(ErrorKind::InvalidConfig, text);
@@ -381,18 +385,24 @@ fn load_config(region: &str) -> Result<SdkConfig, Error> {
         .map_err(|error| failed(error.to_string()))?
         .join()
         .map_err(|_| failed("the reader panicked".to_owned()))?
-        .map_err(|error: std::io::Error| failed(error.to_string()))?
-        .ok_or_else(|| invalid("no region is set: name one here, in AWS_REGION or in the profile".to_owned()))
+        .map_err(|error| failed(error.to_string()))?
+        .map_err(|profile| {
+            let profile = profile.map_or(String::new(), |text| format!("; {text}"));
+            invalid(format!("no region is set, neither for the client nor in AWS_REGION or the profile{profile}"))
+        })
 }
 
 /// The region that is given, else the environment's, else the profile's. The SDK would go on and ask the network for the machine's
 /// metadata, here and wherever it is given no region.
 async fn region_of(given: String) -> Option<Region> {
-    RegionProviderChain::first_try((!given.is_empty()).then(|| Region::new(given)))
-        .or_else(EnvironmentVariableRegionProvider::new())
-        .or_else(ProfileFileRegionProvider::new())
-        .region()
-        .await
+    let variable = |name| std::env::var(name).unwrap_or_default();
+    // A variable that is set to nothing says nothing.
+    let named =
+        [given, variable("AWS_REGION"), variable("AWS_DEFAULT_REGION")].into_iter().find(|name| !name.is_empty());
+    match named {
+        Some(name) => Some(Region::new(name)),
+        None => ProfileFileRegionProvider::new().region().await,
+    }
 }
 
 /// A client of one store. Cheap to clone; managers made of the same client share its threads, connections and limits. Its threads

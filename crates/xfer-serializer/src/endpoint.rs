@@ -86,12 +86,14 @@ impl EndpointConfig {
         }
         let mut endpoint = EndpointConfig::new(region);
         // What the program itself set comes before what environment and profile say of S3, and that before what they say of all.
+        // A variable that is set to nothing says nothing.
         let from_service = || service_setting(config, "AWS_ENDPOINT_URL", "endpoint_url");
         endpoint.endpoint_url = match config.get_origin("endpoint_url").is_client_config() {
             true => None,
             false => from_service(),
         }
-        .or_else(|| config.endpoint_url().map(str::to_owned));
+        .filter(|url| !url.is_empty())
+        .or_else(|| config.endpoint_url().filter(|url| !url.is_empty()).map(str::to_owned));
         endpoint.dual_stack = config.use_dual_stack().unwrap_or(false);
         endpoint.fips = config.use_fips().unwrap_or(false);
         if let Some(use_arn_region) = service_setting(config, "AWS_S3_USE_ARN_REGION", "s3_use_arn_region") {

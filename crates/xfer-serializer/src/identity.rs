@@ -25,6 +25,7 @@ use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use xfer_core::error::{Error, ErrorKind};
 
+use crate::profile::missing_profile;
 use crate::report;
 use crate::sign::v4::SigningKeys;
 
@@ -240,7 +241,13 @@ impl CredentialCache {
                 };
                 let chain = chain.get_or_init(make).await;
                 let looked = "the environment, the profile files, web identity, container and instance metadata";
-                chain.provide_credentials().await.map_err(|error| failed(looked, error))
+                match chain.provide_credentials().await {
+                    Ok(credentials) => Ok(credentials),
+                    Err(error) => match missing_profile().await {
+                        Some(text) => Err(failed(&format!("{looked}; {text}"), error)),
+                        None => Err(failed(looked, error)),
+                    },
+                }
             }
             Source::Anonymous => Err(Error::internal("an anonymous client has no credentials to ask for")),
         }

@@ -213,12 +213,6 @@ impl Ledger {
     /// Tells a transfer's end, and has what the caller gave it let go of where it may block: dropping a reader or a writer runs the
     /// caller's code.
     pub(crate) fn conclude(&self, transfer: &Transfer, result: Result<TransferOutcome, Error>) {
-        if let Err(error) = &result
-            && let Some(upload_id) = error.left_behind()
-        {
-            let (bucket, key) = (transfer.call.bucket(), transfer.call.key());
-            tracing::warn!(transfer = %transfer.id(), %bucket, %key, upload_id, "a multipart upload is left behind");
-        }
         transfer.finish(result);
         if let Some(release) = transfer.call.release() {
             self.lanes.spawn(false, move |_lane, _place| async move {

@@ -94,6 +94,22 @@ pub(super) async fn prepare(bench: &Bench<'_>, operation: Operation) -> Result<P
     Ok(Prepared { template, origin })
 }
 
+/// No connection, and what may have been forgotten when it is the bucket's own host name that does not exist.
+fn unconnected(bench: &Bench<'_>, error: TransportError) -> Error {
+    let endpoint = bench.call.serializer().endpoint();
+    let of_bucket = match &error {
+        TransportError::Dns { host, .. } => {
+            host.strip_prefix(&**bench.call.bucket()).is_some_and(|rest| rest.starts_with('.'))
+        }
+        _ => false,
+    };
+    if !of_bucket || endpoint.endpoint_url.is_none() || endpoint.path_style {
+        return of_transport(error);
+    }
+    let words = "that name begins with the bucket's: many stores other than AWS need path style instead";
+    Error::new(ErrorKind::Dns, format!("{error}; {words}")).with_source(error)
+}
+
 /// Whether this is an upload's look at what lies under its key.
 fn is_look(bench: &Bench<'_>, operation: Operation) -> bool {
     operation == Operation::HeadObject && bench.call.kind() == CallKind::Upload
@@ -139,7 +155,7 @@ async fn begin_as(
         Kept::Allowed => pool.checkout(origin).await,
         Kept::Refused => pool.connect(origin).await,
     };
-    let connection = connection.map_err(of_transport)?;
+    let connection = connection.map_err(|error| unconnected(bench, error))?;
     // Signed last: waiting for a connection must not make the signature old.
     let clock_offset = bench.lane.stores.clock_offset(origin);
     let request = template.stamp(stamp, identity.as_ref(), time_at(clock_offset))?;
