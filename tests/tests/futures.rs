@@ -30,6 +30,32 @@ fn held(bed: &Bed) -> (Gate, TransferFuture) {
 }
 
 #[test]
+fn futures_that_are_dropped_waiting_leave_nothing_with_the_transfer() {
+    use std::task::{Context, Poll, Wake, Waker};
+    struct Task;
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+    let bed = Bed::new();
+    let gate = Gate::new();
+    bed.server.inject(FaultRule::any().then(Action::Hold(gate.clone())));
+    let future = bed.manager.delete(bed.bucket(), "k").start().unwrap();
+    let tasks: Vec<Arc<Task>> = (0..100).map(|_| Arc::new(Task)).collect();
+    let mut one = future.clone();
+    for task in &tasks {
+        let waker = Waker::from(Arc::clone(task));
+        let mut context = Context::from_waker(&waker);
+        // As by a handler that waits for a while, with a clone of its own; and one future that goes from task to task.
+        assert!(matches!(std::pin::pin!(future.clone()).poll(&mut context), Poll::Pending));
+        assert!(matches!(std::pin::Pin::new(&mut one).poll(&mut context), Poll::Pending));
+    }
+    let kept: Vec<usize> = tasks.iter().map(Arc::strong_count).collect();
+    assert_eq!((kept[..99].iter().max(), kept[99]), (Some(&1), 2), "only the last task of the future that is left");
+    gate.open();
+    future.result(LIMIT).unwrap();
+}
+
+#[test]
 fn a_transfer_goes_on_when_a_wait_is_given_up_and_can_be_cancelled_then() {
     for cancel in [true, false] {
         let bed = Bed::new();

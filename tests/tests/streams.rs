@@ -23,6 +23,8 @@ async fn collect(mut stream: DownloadStream) -> Result<Vec<u8>, Error> {
     while let Some(piece) = stream.next().await {
         bytes.extend_from_slice(&piece?);
     }
+    let outcome = stream.future().unwrap().clone().await?;
+    assert_eq!(outcome.bytes, bytes.len() as u64, "its future stays when the stream has ended");
     Ok(bytes)
 }
 
@@ -249,7 +251,7 @@ fn the_callers_own_error_is_the_source_of_ours() {
 fn a_stream_can_be_uploaded_however_large_it_is() {
     let bed = Bed::with(|server| server, |client| client.memory_limit(4 * PART));
     bed.object("k", 1, 20 * PART);
-    let stream = bed.manager.download_stream(bed.bucket(), "k").map(|piece| piece.map_err(io::Error::other));
+    let stream = bed.manager.download_stream(bed.bucket(), "k").map(|piece| piece.map_err(io::Error::from));
     let source = UploadSource::stream(stream);
     let future = bed.manager.upload(source, bed.bucket(), "copy").start().unwrap();
     assert_eq!(future.result(LIMIT).unwrap().bytes, 20 * PART);

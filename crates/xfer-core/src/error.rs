@@ -440,5 +440,32 @@ impl StdError for Error {
     }
 }
 
+/// For whoever reads or writes through [`std::io`]; the error itself is inside.
+///
+/// ```
+/// use std::io;
+/// use xfer_core::error::{Error, ErrorKind};
+/// let error = io::Error::from(Error::new(ErrorKind::NoSuchKey, ""));
+/// assert_eq!(error.kind(), io::ErrorKind::NotFound);
+/// assert!(error.get_ref().is_some_and(|inner| inner.is::<Error>()));
+/// ```
+impl From<Error> for std::io::Error {
+    fn from(error: Error) -> std::io::Error {
+        use std::io::ErrorKind as Io;
+        let kind = match error.kind() {
+            ErrorKind::NoSuchKey | ErrorKind::NoSuchBucket | ErrorKind::NoSuchUpload => Io::NotFound,
+            ErrorKind::AccessDenied | ErrorKind::Credentials | ErrorKind::ExpiredCredentials => Io::PermissionDenied,
+            ErrorKind::InvalidArgument | ErrorKind::InvalidConfig | ErrorKind::InvalidRange => Io::InvalidInput,
+            ErrorKind::RequestTimeout | ErrorKind::WaitTimeout => Io::TimedOut,
+            ErrorKind::ConnectionLost => Io::ConnectionReset,
+            ErrorKind::Connect | ErrorKind::Dns => Io::NotConnected,
+            ErrorKind::DiskFull => Io::StorageFull,
+            ErrorKind::ChecksumMismatch | ErrorKind::Protocol => Io::InvalidData,
+            _ => Io::Other,
+        };
+        std::io::Error::new(kind, error)
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, Waker};
@@ -40,10 +41,30 @@ const EVENT_BUFFER: usize = 64;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone)]
 #[must_use = "a transfer goes on by itself, but only its future tells whether it succeeded"]
 pub struct TransferFuture {
     cell: Arc<Cell>,
+    /// Under which number its waker lies in the cell, once it was polled in vain: each clone has one at the most.
+    waits_as: Option<NonZeroU32>,
+}
+
+impl Clone for TransferFuture {
+    fn clone(&self) -> TransferFuture {
+        TransferFuture { cell: Arc::clone(&self.cell), waits_as: None }
+    }
+}
+
+impl Drop for TransferFuture {
+    fn drop(&mut self) {
+        if let Some(number) = self.waits_as {
+            let mut state = self.cell.state.lock();
+            let waker = state.wakers.iter().position(|(waits_as, _)| *waits_as == number);
+            let waker = waker.map(|place| state.wakers.swap_remove(place));
+            drop(state);
+            // Whatever its end runs is not ours to hold up.
+            drop(waker);
+        }
+    }
 }
 
 /// Where the outcome comes to lie.
@@ -62,7 +83,9 @@ pub(crate) struct Cell {
 #[derive(Default)]
 struct State {
     outcome: Option<Box<Outcome>>,
-    wakers: Vec<Waker>,
+    wakers: Vec<(NonZeroU32, Waker)>,
+    /// The last number that was given to a clone that waits.
+    last_waiting: u32,
 }
 
 impl State {
@@ -86,7 +109,7 @@ impl TransferFuture {
             origin: OnceLock::new(),
             registry,
         };
-        TransferFuture { cell: Arc::new(cell) }
+        TransferFuture { cell: Arc::new(cell), waits_as: None }
     }
 
     /// What the actors tell about this transfer.
@@ -180,41 +203,85 @@ impl TransferFuture {
 
     /// What happens from now on, for any number of listeners. Ends behind [`TransferEvent::Done`]. A listener that falls behind misses
     /// older progress, never the end.
-    pub fn events(&self) -> impl Stream<Item = TransferEvent> + Send + use<> {
+    ///
+    /// ```no_run
+    /// use futures_util::StreamExt;
+    /// use xfer_facade::{TransferEvent, TransferFuture};
+    ///
+    /// # async fn example(future: TransferFuture) {
+    /// let mut events = future.events();
+    /// while let Some(event) = events.next().await {
+    ///     match event {
+    ///         TransferEvent::Progress { total, .. } => println!("{total} bytes"),
+    ///         TransferEvent::Done(outcome) => println!("{outcome:?}"),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn events(&self) -> TransferEvents {
         let sender = self.cell.events.get_or_init(|| broadcast::channel(EVENT_BUFFER).0);
         let receiver = sender.subscribe();
-        futures_util::stream::unfold((receiver, self.clone(), false), |(mut receiver, future, over)| async move {
-            if over {
-                return None;
-            }
-            let event = loop {
-                if receiver.is_empty()
-                    && let Some(outcome) = future.cell.state.lock().outcome()
-                {
-                    break TransferEvent::Done(outcome);
+        let stream =
+            futures_util::stream::unfold((receiver, self.clone(), false), |(mut receiver, future, over)| async move {
+                if over {
+                    return None;
                 }
-                match receiver.recv().await {
-                    Ok(event) => break event,
-                    Err(broadcast::error::RecvError::Lagged(_)) => {}
-                    Err(broadcast::error::RecvError::Closed) => return None,
-                }
-            };
-            let over = matches!(event, TransferEvent::Done(_));
-            Some((event, (receiver, future, over)))
-        })
+                let event = loop {
+                    if receiver.is_empty()
+                        && let Some(outcome) = future.cell.state.lock().outcome()
+                    {
+                        break TransferEvent::Done(outcome);
+                    }
+                    match receiver.recv().await {
+                        Ok(event) => break event,
+                        Err(broadcast::error::RecvError::Lagged(_)) => {}
+                        Err(broadcast::error::RecvError::Closed) => return None,
+                    }
+                };
+                let over = matches!(event, TransferEvent::Done(_));
+                Some((event, (receiver, future, over)))
+            });
+        TransferEvents(Box::pin(stream))
+    }
+}
+
+/// The events of one transfer, for one listener: what [`TransferFuture::events`] gives, with an example.
+#[must_use = "a stream does nothing until it is polled"]
+pub struct TransferEvents(Pin<Box<dyn Stream<Item = TransferEvent> + Send>>);
+
+impl Stream for TransferEvents {
+    type Item = TransferEvent;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<TransferEvent>> {
+        self.0.as_mut().poll_next(context)
+    }
+}
+
+impl fmt::Debug for TransferEvents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TransferEvents")
     }
 }
 
 impl Future for TransferFuture {
     type Output = Outcome;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
-        let mut state = self.cell.state.lock();
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
+        let this = &mut *self;
+        let mut state = this.cell.state.lock();
         if let Some(outcome) = state.outcome() {
             return Poll::Ready(outcome);
         }
-        if !state.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
-            state.wakers.push(context.waker().clone());
+        let there = this.waits_as.and_then(|number| state.wakers.iter_mut().find(|(waits_as, _)| *waits_as == number));
+        match there {
+            Some((_, waker)) => waker.clone_from(context.waker()),
+            None => {
+                state.last_waiting = state.last_waiting.wrapping_add(1);
+                let number = NonZeroU32::new(state.last_waiting).unwrap_or(NonZeroU32::MAX);
+                state.wakers.push((number, context.waker().clone()));
+                this.waits_as = Some(number);
+            }
         }
         Poll::Pending
     }
@@ -248,7 +315,7 @@ impl Cell {
             std::mem::take(&mut state.wakers)
         };
         self.resolved.notify_all();
-        for waker in wakers {
+        for (_, waker) in wakers {
             waker.wake();
         }
         self.send(|| TransferEvent::Done(outcome));

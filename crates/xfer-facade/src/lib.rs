@@ -48,7 +48,7 @@ pub use xfer_serializer::{EndpointConfig, Operation, RequestDict, SerializedRequ
 
 pub use crate::calls::TransferCall;
 pub use crate::client::{S3Client, S3ClientBuilder, create_s3_client};
-pub use crate::future::TransferFuture;
+pub use crate::future::{TransferEvents, TransferFuture};
 pub use crate::lock::{ProcessLock, acquire_process_lock};
 pub use crate::manager::{Shutdown, ShutdownPlan, TransferManager, TransferManagerBuilder};
 pub use crate::meta::{CallArgs, TransferMeta, TransferStatus, UserContext};

@@ -36,7 +36,8 @@ pub struct DownloadStream {
 enum State {
     Idle(Box<TransferCall>),
     Running(TransferFuture),
-    Ended,
+    /// With its future, if it was started.
+    Ended(Option<TransferFuture>),
 }
 
 impl DownloadStream {
@@ -48,10 +49,10 @@ impl DownloadStream {
     fn edit(self, change: impl FnOnce(TransferCall) -> TransferCall) -> DownloadStream {
         match &self.state {
             State::Idle(_) => {}
-            State::Running(_) | State::Ended => return self,
+            State::Running(_) | State::Ended(_) => return self,
         }
         let mut this = self;
-        if let State::Idle(call) = std::mem::replace(&mut this.state, State::Ended) {
+        if let State::Idle(call) = std::mem::replace(&mut this.state, State::Ended(None)) {
             this.state = State::Idle(Box::new(change(*call)));
         }
         this
@@ -76,18 +77,19 @@ impl DownloadStream {
         Ok(self)
     }
 
-    /// The future of the download, once it has started: for its outcome, progress and cancellation.
+    /// The future of the download, once it has started: for its outcome, progress and cancellation. It stays when the stream has ended.
     #[must_use]
     pub fn future(&self) -> Option<&TransferFuture> {
         match &self.state {
             State::Running(future) => Some(future),
-            State::Idle(_) | State::Ended => None,
+            State::Ended(future) => future.as_ref(),
+            State::Idle(_) => None,
         }
     }
 
     fn begin(&mut self) -> Result<(), Error> {
         if matches!(self.state, State::Idle(_))
-            && let State::Idle(call) = std::mem::replace(&mut self.state, State::Ended)
+            && let State::Idle(call) = std::mem::replace(&mut self.state, State::Ended(None))
         {
             self.state = State::Running(call.start()?);
         }
@@ -105,7 +107,8 @@ impl Stream for DownloadStream {
         let State::Running(future) = &self.state else { return Poll::Ready(None) };
         let polled = future.meta().call().poll_piece(context);
         if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
-            self.state = State::Ended;
+            let future = future.clone();
+            self.state = State::Ended(Some(future));
         }
         polled
     }
@@ -125,7 +128,7 @@ impl fmt::Debug for DownloadStream {
         match &self.state {
             State::Idle(call) => write!(f, "DownloadStream({call:?}, not started)"),
             State::Running(future) => write!(f, "DownloadStream({:?})", future.meta()),
-            State::Ended => f.write_str("DownloadStream(ended)"),
+            State::Ended(_) => f.write_str("DownloadStream(ended)"),
         }
     }
 }

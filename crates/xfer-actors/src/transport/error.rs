@@ -27,6 +27,9 @@ pub enum TlsFailure {
     Certificate,
     /// The handshake failed otherwise: no common version, an alert, not TLS at all.
     Handshake,
+    /// The server broke the handshake off with an alert that is about itself, such as `internal_error`: another try, perhaps at another
+    /// address, may fare better.
+    Interrupted,
     /// A record after the handshake was broken or out of place.
     Record,
 }

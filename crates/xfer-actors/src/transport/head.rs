@@ -3,7 +3,7 @@
 //! Reading is done by `httparse`; this file finds the end of a head first, so that a head that trickles in is parsed once.
 //!
 //! Invariants: a written head holds exactly the lines that were asked for (nothing a caller passes can start a new one); a read
-//! head has at most [`MAX_HEAD`] bytes and [`MAX_HEADERS`] headers.
+//! head has at most [`MAX_HEAD`] bytes and [`MANY_HEADERS`] headers.
 
 use std::fmt;
 use std::ops::Range;
@@ -12,8 +12,10 @@ use super::error::TransportError;
 
 /// Most bytes of a response head. S3's own limit for a request head is 8 KiB; answers stay far below.
 pub(crate) const MAX_HEAD: usize = 64 * 1024;
-/// Most headers of a response.
-pub(crate) const MAX_HEADERS: usize = 100;
+/// Headers of a response that are read without memory of their own: more than nearly all have.
+const USUAL_HEADERS: usize = 100;
+/// Most headers of a response: an object's metadata, of which S3 takes 2 KiB, may be some hundreds of them.
+pub(crate) const MANY_HEADERS: usize = 2048;
 
 /// A response's headers, in the order they came.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -138,17 +140,27 @@ pub(crate) fn find(input: &[u8], scanned: &mut usize) -> Result<Found, Transport
     if end > MAX_HEAD {
         return Err(TransportError::protocol("the head is larger than 64 KiB"));
     }
-    let mut slots = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut parsed = httparse::Response::new(&mut slots);
-    match parsed.parse(&input[..end]) {
-        Ok(httparse::Status::Complete(_)) => {}
-        Ok(httparse::Status::Partial) => return Err(TransportError::protocol("the head ends too early")),
-        Err(e) => return Err(TransportError::protocol(format!("the head is malformed: {e}"))),
+    match read(&input[..end], &mut [httparse::EMPTY_HEADER; USUAL_HEADERS]) {
+        Err(httparse::Error::TooManyHeaders) => read(&input[..end], &mut vec![httparse::EMPTY_HEADER; MANY_HEADERS]),
+        read => read,
     }
+    .map_err(|e| TransportError::protocol(format!("the head is malformed: {e}")))?
+}
+
+/// Reads a whole head, with room for so many headers.
+fn read<'a>(
+    input: &'a [u8],
+    slots: &mut [httparse::Header<'a>],
+) -> Result<Result<Found, TransportError>, httparse::Error> {
+    let mut parsed = httparse::Response::new(slots);
+    if parsed.parse(input)?.is_partial() {
+        return Ok(Err(TransportError::protocol("the head ends too early")));
+    }
+    let end = input.len();
     let (Some(status), Some(minor)) = (parsed.code, parsed.version) else {
-        return Err(TransportError::protocol("no status"));
+        return Ok(Err(TransportError::protocol("no status")));
     };
-    match status {
+    Ok(match status {
         101 => Err(TransportError::protocol("an upgrade nobody asked for")),
         100..=199 => Ok(Found::Interim(end)),
         200.. => {
@@ -161,7 +173,7 @@ pub(crate) fn find(input: &[u8], scanned: &mut usize) -> Result<Found, Transport
             Ok(Found::Final(end, ResponseHead { status, headers, minor }))
         }
         _ => Err(TransportError::protocol("a status below 100")),
-    }
+    })
 }
 
 /// Whether what has come of an answer may still turn out to be an interim response (1xx).

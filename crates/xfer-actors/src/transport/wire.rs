@@ -75,8 +75,6 @@ pub(crate) struct Wire {
     /// Of the far end, for messages.
     peer: String,
     peer_closed: bool,
-    /// Whether the last read took everything that was there.
-    drained: bool,
     whole: bool,
     _count: OpenCount,
 }
@@ -90,7 +88,6 @@ impl Wire {
             progress: Progress::default(),
             peer,
             peer_closed: false,
-            drained: false,
             whole: true,
             _count: count,
         }
@@ -271,7 +268,7 @@ impl Wire {
     pub(crate) fn receive_into(&mut self, memory: &mut [u8]) -> Result<usize, TransportError> {
         loop {
             let read = self.stream.try_read(memory);
-            self.drained = matches!(read, Ok(n) if n < memory.len());
+            self.note_drained(&read, memory.len());
             return match read {
                 Ok(0) if !memory.is_empty() => {
                     self.peer_closed = true;
@@ -296,7 +293,7 @@ impl Wire {
                 return Err(TransportError::protocol("more bytes than a receive buffer holds, none of them usable"));
             }
             let (size, read) = (room.len(), self.stream.try_read(room));
-            self.drained = matches!(read, Ok(n) if n < size);
+            self.note_drained(&read, size);
             match read {
                 Ok(0) => self.peer_closed = true,
                 Ok(n) => {
@@ -323,13 +320,17 @@ impl Wire {
         Ok(Some(Received::End))
     }
 
-    /// Nothing is expected until the next request. After a read that emptied the socket the reactor still takes it for readable, until a
-    /// read in vain tells it otherwise; telling it here saves that system call, once for each exchange.
-    pub(crate) fn rest(&mut self) {
-        self.inbox.rest();
-        if std::mem::take(&mut self.drained) {
+    /// After a read that emptied the socket the reactor still takes it for readable, until a read in vain tells it otherwise; telling it
+    /// here saves that system call. At once, before anything is awaited: what the reactor hears later is news of other bytes.
+    fn note_drained(&self, read: &io::Result<usize>, size: usize) {
+        if matches!(read, Ok(n) if (1..size).contains(n)) {
             let _ = self.stream.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
         }
+    }
+
+    /// Nothing is expected until the next request.
+    pub(crate) fn rest(&mut self) {
+        self.inbox.rest();
     }
 
     async fn wait(&self, interest: Interest, patience: Patience) -> Result<Ready, TransportError> {

@@ -12,7 +12,7 @@ pub(crate) fn of_transport(error: TransportError) -> Error {
         T::InvalidHead(_) => ErrorKind::InvalidArgument,
         T::Dns { .. } => ErrorKind::Dns,
         T::Connect { .. } | T::ConnectTimeout { .. } | T::Proxy { .. } => ErrorKind::Connect,
-        T::Tls { failure: TlsFailure::Record, .. } => ErrorKind::ConnectionLost,
+        T::Tls { failure: TlsFailure::Record | TlsFailure::Interrupted, .. } => ErrorKind::ConnectionLost,
         T::Tls { .. } => ErrorKind::Tls,
         T::TlsTimeout { .. } | T::FirstByteTimeout { .. } | T::IdleTimeout { .. } | T::BodyTimeout { .. } => {
             ErrorKind::RequestTimeout

@@ -5,7 +5,7 @@
 
 mod download;
 mod exchange;
-mod failure;
+pub(crate) mod failure;
 mod upload;
 
 use std::sync::Arc;

@@ -155,9 +155,9 @@ fn malformed_heads_are_errors() {
 #[test]
 fn heads_have_limits() {
     lane(async {
-        let many = format!("HTTP/1.1 200 OK\r\n{}content-length: 0\r\n\r\n", "a: b\r\n".repeat(99));
+        let many = format!("HTTP/1.1 200 OK\r\n{}content-length: 0\r\n\r\n", "a: b\r\n".repeat(2047));
         assert_eq!(get(&plain_pool(), &origin(answering(many).await)).await.unwrap().0, 200);
-        let too_many = format!("HTTP/1.1 200 OK\r\n{}content-length: 0\r\n\r\n", "a: b\r\n".repeat(100));
+        let too_many = format!("HTTP/1.1 200 OK\r\n{}content-length: 0\r\n\r\n", "a: b\r\n".repeat(2048));
         let too_large = format!("HTTP/1.1 200 OK\r\na: {}\r\ncontent-length: 0\r\n\r\n", "b".repeat(64 * 1024));
         let without_end = format!("HTTP/1.1 200 OK\r\na: {}", "b".repeat(64 * 1024));
         for answer in [too_many, too_large, without_end] {
@@ -288,6 +288,37 @@ fn a_kept_connection_on_which_something_came_is_not_handed_out() {
         get(&pool, &origin).await.unwrap();
         tokio::time::sleep(Duration::from_millis(30)).await;
         assert!(!pool.checkout(&origin).await.unwrap().is_reused());
+    });
+}
+
+#[test]
+fn what_comes_behind_an_answer_while_that_is_used_is_seen_as_well() {
+    lane(async {
+        let (more, wanted) = tokio::sync::oneshot::channel::<()>();
+        let wanted = std::sync::Mutex::new(Some(wanted));
+        let address = server(move |_, mut stream| {
+            let wanted = wanted.lock().unwrap().take();
+            async move {
+                read_request(&mut stream).await?;
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await?;
+                if let Some(wanted) = wanted {
+                    let _ = wanted.await;
+                }
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await?;
+                std::future::pending().await
+            }
+        })
+        .await;
+        let (origin, pool) = (origin(address), plain_pool());
+        let mut connection = pool.checkout(&origin).await.unwrap();
+        ask(&mut connection).await;
+        connection.read_head(false).await.unwrap();
+        assert_eq!(connection.next_chunk().await.unwrap(), Some(&b"ok"[..]));
+        // The bytes are being written to a disk, say.
+        more.send(()).unwrap();
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        connection.release();
+        assert!(!pool.checkout(&origin).await.unwrap().is_reused(), "its next answer would be the surplus");
     });
 }
 

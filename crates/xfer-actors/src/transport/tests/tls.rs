@@ -386,6 +386,26 @@ fn a_refusal_while_the_body_is_being_sent_is_read() {
 }
 
 #[test]
+fn an_alert_says_whether_another_try_may_fare_better() {
+    use xfer_core::error::RetryClass;
+    // internal_error, handshake_failure (RFC 8446, 6)
+    let alerts = [(80, TlsFailure::Interrupted, RetryClass::Transient), (40, TlsFailure::Handshake, RetryClass::Never)];
+    for (alert, expected, class) in alerts {
+        lane(async {
+            let address = server(move |_, mut stream| async move {
+                stream.write_all(&[21, 3, 3, 0, 2, 2, alert]).await?;
+                std::future::pending().await
+            })
+            .await;
+            let pool = pool(TransportConfig { verify: Verify::Disabled, ..TransportConfig::default() });
+            let failure = pool.checkout(&secure_origin(address)).await.unwrap_err();
+            assert!(matches!(&failure, TransportError::Tls { failure, .. } if *failure == expected), "{failure:?}");
+            assert_eq!(crate::work::failure::of_transport(failure).retry_class(), class);
+        });
+    }
+}
+
+#[test]
 fn what_is_not_tls_is_an_error() {
     lane(async {
         let address = server(|_, mut stream| async move {

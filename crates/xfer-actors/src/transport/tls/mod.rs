@@ -39,6 +39,9 @@ impl TlsError {
     fn during(failure: TlsFailure, error: &rustls::Error) -> Self {
         let failure = match error {
             rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => TlsFailure::Certificate,
+            rustls::Error::AlertReceived(alert) if failure == TlsFailure::Handshake && is_about_itself(*alert) => {
+                TlsFailure::Interrupted
+            }
             _ => failure,
         };
         Self::Protocol(failure, error.to_string())
@@ -53,4 +56,10 @@ impl TlsError {
             Self::Closed => TransportError::Closed(progress),
         }
     }
+}
+
+/// Whether an alert speaks of the server's own state, and not of what was offered to it.
+fn is_about_itself(alert: rustls::AlertDescription) -> bool {
+    use rustls::AlertDescription as A;
+    matches!(alert, A::InternalError | A::UserCanceled | A::CloseNotify)
 }
