@@ -280,7 +280,8 @@ fn start_thread(number: usize, seats: usize, common: &Common, moved: &Arc<Moved>
 async fn serve(mut tasks: mpsc::UnboundedReceiver<Task>, seats: usize, common: Common, moved: Arc<Moved>) {
     let Common { transport, stores, blocks } = common;
     let buffer_size = transport.config().buffer_size;
-    let sweep_every = transport.config().pool_idle / 2;
+    // Even if nothing is to be kept, a lane that is idle does not spin.
+    let sweep_every = (transport.config().pool_idle / 2).max(Duration::from_millis(100));
     let pool = Pool::new(transport).limited(seats);
     let (outbox, buffers) = (Outbox::default(), RefCell::default());
     let context = Rc::new(LaneContext { pool, stores, outbox, blocks, buffers, buffer_size, moved });

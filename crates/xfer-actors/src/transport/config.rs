@@ -10,7 +10,10 @@ use super::tls::Verify;
 /// The smallest [`TransportConfig::buffer_size`]: a head of the largest size and a TLS record fit into it together.
 pub(crate) const MIN_BUFFER: usize = 128 * 1024;
 
-/// Settings of all lanes of a system.
+/// The longest time anything takes: a year, which stands for "for ever".
+pub(super) const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Settings of all lanes of a system. A time of more than a year counts as a year.
 ///
 /// ```
 /// use xfer_actors::transport::{TransportConfig, Verify};
@@ -75,5 +78,26 @@ impl Default for TransportConfig {
             proxy: ProxyPolicy::None,
             resolver: Arc::new(SystemResolver),
         }
+    }
+}
+
+impl TransportConfig {
+    /// With numbers that can be counted with: no time so long that the clock runs over, no buffer too small for a record.
+    pub(crate) fn bounded(mut self) -> Self {
+        for time in [
+            &mut self.connect_timeout,
+            &mut self.dns_timeout,
+            &mut self.dns_ttl,
+            &mut self.connect_stagger,
+            &mut self.tls_handshake_timeout,
+            &mut self.proxy_timeout,
+            &mut self.first_byte_timeout,
+            &mut self.idle_timeout,
+            &mut self.pool_idle,
+        ] {
+            *time = (*time).min(LONGEST);
+        }
+        self.buffer_size = self.buffer_size.max(MIN_BUFFER);
+        self
     }
 }

@@ -22,6 +22,10 @@ use super::pool::{InUse, PoolInner};
 use super::proxy::Route;
 use super::wire::{Patience, Received, Wire, Written};
 
+/// Most interim responses (1xx) before an answer. An honest server sends one or two; 100 leaves room for one that says every few seconds
+/// that it is still at work (102).
+const MAX_INTERIM: usize = 100;
+
 /// How far a send came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -156,32 +160,14 @@ impl Connection {
         }
         let early = matches!(self.phase, Phase::AnsweredEarly);
         let patience = Patience::until(within);
-        let mut scanned = 0;
-        loop {
-            let found = match self.wire.inbox.plain() {
-                [] => Found::Partial,
-                bytes => head::find(bytes, &mut scanned)?,
-            };
-            match found {
-                Found::Partial => {
-                    if self.wire.fill(patience).await? == Received::End {
-                        return Err(TransportError::Closed(self.wire.progress));
-                    }
-                }
-                Found::Interim(n) => {
-                    self.wire.inbox.consume(n);
-                    scanned = 0;
-                }
-                Found::Final(n, answer) => {
-                    self.wire.inbox.consume(n);
-                    let framing = framing::decide(answer.status(), answer.minor(), to_head, answer.headers())
-                        .map_err(TransportError::protocol)?;
-                    self.keep_alive = !early && framing::keeps_alive(answer.minor(), framing, answer.headers());
-                    self.phase = Phase::Body(BodyDecoder::new(framing));
-                    return Ok(answer);
-                }
-            }
-        }
+        let Some(answer) = receive_head(&mut self.wire, patience).await? else {
+            return Err(TransportError::Closed(self.wire.progress));
+        };
+        let framing = framing::decide(answer.status(), answer.minor(), to_head, answer.headers())
+            .map_err(TransportError::protocol)?;
+        self.keep_alive = !early && framing::keeps_alive(answer.minor(), framing, answer.headers());
+        self.phase = Phase::Body(BodyDecoder::new(framing));
+        Ok(answer)
     }
 
     /// The next piece of the body, where it was received; `None` at its end. A piece is never empty and at most
@@ -296,6 +282,36 @@ impl Connection {
                         return Err(TransportError::Closed(self.wire.progress));
                     }
                 }
+            }
+        }
+    }
+}
+
+/// The head of the final answer, past interim ones; `None` when the peer closes before its end.
+pub(super) async fn receive_head(wire: &mut Wire, patience: Patience) -> Result<Option<ResponseHead>, TransportError> {
+    let (mut scanned, mut interim) = (0, 0);
+    loop {
+        let found = match wire.inbox.plain() {
+            [] => Found::Partial,
+            bytes => head::find(bytes, &mut scanned)?,
+        };
+        match found {
+            Found::Partial => {
+                if wire.fill(patience).await? == Received::End {
+                    return Ok(None);
+                }
+            }
+            // Without an end they would outlast any deadline: that is looked at where there is nothing to read.
+            Found::Interim(_) if interim == MAX_INTERIM => {
+                return Err(TransportError::protocol("interim responses without an end"));
+            }
+            Found::Interim(n) => {
+                wire.inbox.consume(n);
+                (scanned, interim) = (0, interim + 1);
+            }
+            Found::Final(n, answer) => {
+                wire.inbox.consume(n);
+                return Ok(Some(answer));
             }
         }
     }

@@ -1,15 +1,17 @@
 //! Decides whether a request goes through a proxy, and which. Pure: the environment is an argument.
 //!
 //! The rules are curl's: `http_proxy` and `https_proxy` by the origin's scheme, then `all_proxy`; `no_proxy` is a list of host
-//! suffixes. Loopback is not special. Proxies are spoken to in plain HTTP.
+//! suffixes and networks. Loopback is not special. Proxies are spoken to in plain HTTP.
 //!
 //! Invariant: credentials of a proxy show in no `Debug` and no error.
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::IpAddr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use ipnet::IpNet;
 use percent_encoding::percent_decode_str;
 
 use super::error::{ProxyFailure, TransportError};
@@ -118,46 +120,79 @@ impl ProxyRules {
 }
 
 /// `no_proxy`: entries separated by commas or blanks. `*` covers everything; `example.com`, `.example.com` and `*.example.com`
-/// cover the name itself and everything below it; an address covers itself; `:port` narrows an entry to that port.
+/// cover the name itself and everything below it; an address covers itself, and `10.0.0.0/8` all addresses of that network;
+/// `:port` narrows an entry to that port. Names are not resolved to see which network they are in.
 #[derive(Debug, Default)]
 struct NoProxy {
-    everything: bool,
-    entries: Vec<(String, Option<u16>)>,
+    entries: Vec<Entry>,
+}
+
+/// Which hosts an entry of `no_proxy` means.
+#[derive(Debug)]
+enum Hosts {
+    All,
+    Network(IpNet),
+    /// A name without the dot in front, lower case.
+    Below(String),
+}
+
+#[derive(Debug)]
+struct Entry {
+    hosts: Hosts,
+    port: Option<u16>,
 }
 
 impl NoProxy {
     fn new(list: &str) -> Self {
-        let mut rules = Self::default();
-        for entry in list.split([',', ' ', '\t']).filter(|e| !e.is_empty()) {
-            if entry == "*" {
-                rules.everything = true;
-                continue;
-            }
-            // A bare IPv6 address has colons but no port.
-            let (host, port) = match entry.parse::<std::net::Ipv6Addr>() {
-                Ok(_) => (entry, None),
-                Err(_) => match split_port(entry) {
-                    Ok(parts) => parts,
-                    Err(_) => continue,
-                },
-            };
-            let host = host.strip_prefix('*').unwrap_or(host);
-            let host = host.strip_prefix('.').unwrap_or(host).trim_end_matches('.');
-            if !host.is_empty() {
-                rules.entries.push((host.to_ascii_lowercase(), port));
-            }
+        let entries = list.split([',', ' ', '\t']).filter(|e| !e.is_empty()).filter_map(Entry::new).collect();
+        Self { entries }
+    }
+
+    fn covers(&self, origin: &Origin) -> bool {
+        self.entries.iter().any(|entry| entry.covers(origin))
+    }
+}
+
+impl Entry {
+    /// `None` for what cannot be read: one bad entry of a list that other programs read too does not spoil the others.
+    fn new(entry: &str) -> Option<Self> {
+        if entry == "*" {
+            return Some(Self { hosts: Hosts::All, port: None });
         }
-        rules
+        // First of all, since a bare IPv6 address has colons but no port.
+        if let Some(network) = network(entry) {
+            return Some(Self { hosts: Hosts::Network(network), port: None });
+        }
+        let (host, port) = split_port(entry).ok()?;
+        let hosts = match network(host) {
+            Some(network) => Hosts::Network(network),
+            None => {
+                let host = host.strip_prefix('*').unwrap_or(host);
+                let host = host.strip_prefix('.').unwrap_or(host).trim_end_matches('.');
+                Hosts::Below(host.to_ascii_lowercase())
+            }
+        };
+        let empty = matches!(&hosts, Hosts::Below(name) if name.is_empty());
+        (!empty).then_some(Self { hosts, port })
     }
 
     fn covers(&self, origin: &Origin) -> bool {
         let host = origin.host().trim_end_matches('.');
-        self.everything
-            || self.entries.iter().any(|(suffix, port)| {
-                let below = || host.strip_suffix(suffix.as_str()).is_some_and(|front| front.ends_with('.'));
-                port.is_none_or(|p| p == origin.port()) && (host == suffix || (origin.literal().is_none() && below()))
-            })
+        let hosts = match &self.hosts {
+            Hosts::All => true,
+            Hosts::Network(network) => origin.literal().is_some_and(|address| network.contains(&address)),
+            Hosts::Below(name) => {
+                let below = || host.strip_suffix(name.as_str()).is_some_and(|front| front.ends_with('.'));
+                host == name || (origin.literal().is_none() && below())
+            }
+        };
+        hosts && self.port.is_none_or(|port| port == origin.port())
     }
+}
+
+/// `10.0.0.0/8`, `fd00::/8`, or one address.
+fn network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
 fn parse_url(url: &str) -> Result<ProxyServer, TransportError> {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::config::{MIN_BUFFER, TransportConfig};
+use super::config::TransportConfig;
 use super::dns::Resolver;
 use super::error::TransportError;
 use super::proxy::ProxyRules;
@@ -26,8 +26,8 @@ impl SharedTransport {
     /// # Errors
     /// [`TransportError::TlsConfig`] for a CA bundle that is missing, empty or not PEM; [`TransportError::Proxy`] for a proxy URL
     /// that cannot be used.
-    pub fn new(mut config: TransportConfig) -> Result<Arc<Self>, TransportError> {
-        config.buffer_size = config.buffer_size.max(MIN_BUFFER);
+    pub fn new(config: TransportConfig) -> Result<Arc<Self>, TransportError> {
+        let config = config.bounded();
         Ok(Arc::new(Self {
             proxies: ProxyRules::new(&config.proxy)?,
             resolver: Resolver::new(Arc::clone(&config.resolver), config.dns_ttl, config.dns_timeout),

@@ -1,10 +1,11 @@
 //! CONNECT: asks a proxy for a way to an origin (RFC 9110, section 9.3.6).
 
+use super::connection::receive_head;
 use super::error::{ProxyFailure, TransportError};
-use super::head::{self, Found};
+use super::head;
 use super::origin::Origin;
 use super::proxy::ProxyServer;
-use super::wire::{Patience, Received, Wire};
+use super::wire::{Patience, Wire};
 
 /// Opens the tunnel. Afterwards the wire leads to the origin itself.
 pub(crate) async fn open(
@@ -43,31 +44,13 @@ async fn exchange(wire: &mut Wire, proxy: &ProxyServer, origin: &Origin, patienc
     let mut request = Vec::new();
     head::encode_head(&mut request, "CONNECT", &target, headers)?;
     wire.send(&[&request], patience, None).await?;
-    let mut scanned = 0;
-    loop {
-        let found = match wire.inbox.plain() {
-            [] => Found::Partial,
-            bytes => head::find(bytes, &mut scanned)?,
-        };
-        match found {
-            Found::Partial => {
-                if wire.fill(patience).await? == Received::End {
-                    return Err(Failure::Known(ProxyFailure::Closed));
-                }
-            }
-            Found::Interim(n) => {
-                wire.inbox.consume(n);
-                scanned = 0;
-            }
-            Found::Final(n, answer) => {
-                wire.inbox.consume(n);
-                return match answer.status() {
-                    // Any length it claims is to be ignored; anything it sends before we speak is not from the origin.
-                    200..=299 if wire.inbox.is_empty() => Ok(()),
-                    200..=299 => Err(Failure::Known(ProxyFailure::Protocol("bytes after the head".into()))),
-                    status => Err(Failure::Known(ProxyFailure::Refused(status))),
-                };
-            }
-        }
+    let Some(answer) = receive_head(wire, patience).await? else {
+        return Err(Failure::Known(ProxyFailure::Closed));
+    };
+    match answer.status() {
+        // Any length it claims is to be ignored; anything it sends before we speak is not from the origin.
+        200..=299 if wire.inbox.is_empty() => Ok(()),
+        200..=299 => Err(Failure::Known(ProxyFailure::Protocol("bytes after the head".into()))),
+        status => Err(Failure::Known(ProxyFailure::Refused(status))),
     }
 }

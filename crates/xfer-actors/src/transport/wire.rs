@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::config::LONGEST;
 use super::error::{Progress, TransportError};
 use super::inbox::Inbox;
 use super::shared::OpenCount;
@@ -36,13 +37,9 @@ pub(crate) enum Patience {
     Until { at: Instant, after: Duration },
 }
 
-/// What a patience that no clock can count comes to: a year.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-
 impl Patience {
     pub(crate) fn until(after: Duration) -> Self {
-        let now = Instant::now();
-        Self::Until { at: now.checked_add(after).unwrap_or(now + LONGEST), after }
+        Self::Until { at: Instant::now() + after.min(LONGEST), after }
     }
 }
 

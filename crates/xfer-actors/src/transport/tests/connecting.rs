@@ -188,3 +188,31 @@ fn all_who_wait_for_a_name_that_never_comes_are_told_together() {
         assert_eq!(silent.0.load(std::sync::atomic::Ordering::Relaxed), 1);
     });
 }
+
+#[test]
+fn times_without_end_are_no_end_of_the_clock() {
+    lane(async {
+        let port = answering(OK).await.port();
+        let names = Names::one("s3.test", &["127.0.0.9", "127.0.0.1"]);
+        let for_ever = Duration::MAX;
+        let pool = named(
+            &names,
+            TransportConfig {
+                connect_timeout: for_ever,
+                dns_timeout: for_ever,
+                dns_ttl: for_ever,
+                connect_stagger: for_ever,
+                first_byte_timeout: for_ever,
+                idle_timeout: for_ever,
+                pool_idle: for_ever,
+                ..Default::default()
+            },
+        );
+        for _ in 0..2 {
+            assert_eq!(get(&pool, &at("s3.test", port)).await.unwrap().0, 200);
+        }
+        assert_eq!((names.asked(), pool.idle_connections()), (1, 1));
+        pool.sweep();
+        assert_eq!(pool.idle_connections(), 1);
+    });
+}

@@ -160,12 +160,17 @@ fn heads_have_limits() {
         let too_many = format!("HTTP/1.1 200 OK\r\n{}content-length: 0\r\n\r\n", "a: b\r\n".repeat(2048));
         let too_large = format!("HTTP/1.1 200 OK\r\na: {}\r\ncontent-length: 0\r\n\r\n", "b".repeat(64 * 1024));
         let without_end = format!("HTTP/1.1 200 OK\r\na: {}", "b".repeat(64 * 1024));
-        for answer in [too_many, too_large, without_end] {
+        let never_final = "HTTP/1.1 102 Processing\r\n\r\n".repeat(101);
+        for answer in [too_many, too_large, without_end, never_final] {
             let failure = get(&plain_pool(), &origin(answering(answer).await)).await.unwrap_err();
             assert!(matches!(failure, TransportError::Protocol(_)), "{failure}");
         }
         let large = format!("HTTP/1.1 200 OK\r\na: {}\r\ncontent-length: 2\r\n\r\nok", "b".repeat(63 * 1024));
-        assert_eq!(get(&plain_pool(), &origin(answering(large).await)).await.unwrap(), (200, b"ok".to_vec()));
+        let patient =
+            format!("{}HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", "HTTP/1.1 102 Processing\r\n\r\n".repeat(100));
+        for answer in [large, patient] {
+            assert_eq!(get(&plain_pool(), &origin(answering(answer).await)).await.unwrap(), (200, b"ok".to_vec()));
+        }
     });
 }
 

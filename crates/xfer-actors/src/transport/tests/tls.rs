@@ -141,6 +141,30 @@ fn a_private_authority_is_trusted_when_told_to() {
 }
 
 #[test]
+fn a_configuration_made_for_others_asks_for_http_1_1() {
+    lane(async {
+        let authority = Authority::new();
+        let mut both = authority.server_config(NAMES);
+        both.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let address = scripted(both, |secure| {
+            assert_eq!(secure.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+            hello(secure, |_, _| {})
+        });
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(authority.issuer.der().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut given = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        given.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let pool = pool(TransportConfig { tls: Some(Arc::new(given)), ..TransportConfig::default() });
+        assert_eq!(get(&pool, &secure_origin(address.await)).await.unwrap(), (200, b"hello".to_vec()));
+    });
+}
+
+#[test]
 fn nobody_else_is_trusted_unless_told_to() {
     lane(async {
         let (ours, theirs) = (Authority::new(), Authority::new());

@@ -25,28 +25,28 @@ pub enum Verify {
 
 /// The rustls configuration of a system, made once.
 pub(crate) struct TlsSource {
-    made: OnceLock<Result<Arc<ClientConfig>, TransportError>>,
+    made: OnceLock<Arc<ClientConfig>>,
 }
 
 impl TlsSource {
     pub(crate) fn new(verify: &Verify, given: Option<Arc<ClientConfig>>) -> Result<Self, TransportError> {
-        let made = OnceLock::new();
         let now = match (given, verify) {
             (Some(config), _) => Some(prepared(Arc::unwrap_or_clone(config))),
             (None, Verify::System) => None,
             (None, Verify::CaBundle(path)) => Some(with_roots(bundle(path)?)?),
             (None, Verify::Disabled) => Some(unverified()?),
         };
-        if let Some(config) = now {
-            // Fresh, so this cannot be taken.
-            let _ = made.set(Ok(config));
-        }
-        Ok(Self { made })
+        Ok(Self { made: now.map_or_else(OnceLock::new, OnceLock::from) })
     }
 
-    /// The configuration. The first call with [`Verify::System`] reads the system's certificates, a few milliseconds of files.
+    /// The configuration. The first call with [`Verify::System`] reads the system's certificates, a few milliseconds of files; if that
+    /// fails, for want of a file descriptor say, the next call tries again.
     pub(crate) fn get(&self) -> Result<Arc<ClientConfig>, TransportError> {
-        self.made.get_or_init(|| with_roots(system_roots()?)).clone()
+        if let Some(made) = self.made.get() {
+            return Ok(Arc::clone(made));
+        }
+        let config = with_roots(system_roots()?)?;
+        Ok(Arc::clone(self.made.get_or_init(|| config)))
     }
 }
 
@@ -79,9 +79,11 @@ fn unverified() -> Result<Arc<ClientConfig>, TransportError> {
     Ok(prepared(config))
 }
 
-/// The records are opened outside rustls.
+/// The records are opened outside rustls, and carry HTTP/1.1.
 fn prepared(mut config: ClientConfig) -> Arc<ClientConfig> {
     config.enable_secret_extraction = true;
+    // Nothing else is spoken; a configuration made for a client that does would have the server choose that.
+    config.alpn_protocols.retain(|name| name == b"http/1.1");
     Arc::new(config)
 }
 
@@ -94,7 +96,11 @@ fn system_roots() -> Result<RootCertStore, TransportError> {
         let why = found.errors.first().map_or_else(|| "none found".to_owned(), ToString::to_string);
         return Err(TransportError::TlsConfig(format!("no usable certificate in the system's store: {why}")));
     }
-    tracing::debug!(added, ignored, "system certificates loaded");
+    if let Some(error) = found.errors.first() {
+        tracing::warn!(added, ignored, %error, failed = found.errors.len(), "not all system certificates could be read");
+    } else {
+        tracing::debug!(added, ignored, "system certificates loaded");
+    }
     Ok(roots)
 }
 
