@@ -4,7 +4,7 @@
 //! file is written past the page cache ([`DirectWrites`]), and by how much memory ([`BlockSupply`]); what is known of a file system
 //! ([`FileSystem`]), and what a file that replaces another one may be used for by whom ([`kept_mode`]). Never: makes a call.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// A call that takes longer than this holds the sockets of its thread up noticeably: at 10 Gbit/s, 2 ms are 2.5 MB, which is about
@@ -176,48 +176,59 @@ impl DirectWrites {
     }
 }
 
-/// Blocks of memory that direct writes begin with. With a quick network and a quick disk more would only be more memory.
-const USUAL_BLOCKS: usize = 8;
-/// And the most of them.
-const MOST_BLOCKS: usize = 32;
-
-/// The rule for the memory of direct writes. A block belongs to one part from its first byte until it is written: over a network that is quick
-/// because it has many slow connections, a few blocks would be filled for long, and keep the other connections waiting.
+/// The rule for the memory of direct writes, [`MEMORY`](Self::MEMORY) in all. A block belongs to one part from its first byte until it is written: over
+/// many slow connections a few large blocks would be filled for long, and keep the other connections waiting. So there are more and smaller ones
+/// then, which cost a quick disk more time for each byte.
 ///
 /// ```
 /// use xfer_core::disk::BlockSupply;
-/// let mut blocks = BlockSupply::default();
-/// assert_eq!(blocks.count(), 8);
-/// blocks.waited_for(0);
-/// assert_eq!(blocks.count(), 9);
+/// let blocks = BlockSupply::default();
+/// assert_eq!(blocks.size(), 1 << 20);
+/// // For as long as a wait may take no block was filled, and none is being written.
+/// blocks.waited_for(1 << 20, 0, 0);
+/// assert_eq!(blocks.size(), 512 << 10);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct BlockSupply {
-    count: usize,
+    size: AtomicUsize,
 }
 
 impl BlockSupply {
-    /// After such a wait for a block there may be one more.
+    /// Bytes of all blocks together. With more, a quick network and a quick disk are no quicker.
+    pub const MEMORY: usize = 8 << 20;
+    /// The smallest size in bytes: about what a slow connection's socket takes in while it waits for its turn.
+    pub const SMALLEST: usize = 128 << 10;
+    /// After such a wait for a block they may become smaller.
     pub const PATIENCE: Duration = Duration::from_millis(25);
+    /// The first size in bytes: large enough that a disk is busy with it for much longer than a thread takes to wake up.
+    const LARGEST: usize = 1 << 20;
 
-    /// How many there may be.
+    /// The size of the next block in bytes. One that is larger and has as many bytes is full as well.
     #[must_use]
-    pub fn count(&self) -> usize {
-        self.count
+    pub fn size(&self) -> usize {
+        self.size.load(Ordering::Relaxed)
     }
 
-    /// A part has waited [`PATIENCE`](Self::PATIENCE) for a block, and so many are being written now: if these are many it waits for the disk,
-    /// which is no quicker with more of them. Returns whether there is one more.
-    pub fn waited_for(&mut self, being_written: usize) -> bool {
-        let more = self.count < MOST_BLOCKS && being_written * 2 < self.count;
-        self.count += usize::from(more);
-        more
+    /// A part has waited [`PATIENCE`](Self::PATIENCE) for a block of this size. So many are being written now: if these are many it waits for the
+    /// disk, which is no quicker with smaller ones. And so many have come back meanwhile: if it is as many as there are, they are filled quickly,
+    /// and there is just much to fill them with.
+    pub fn waited_for(&self, size: usize, being_written: usize, came_back: usize) {
+        let count = BlockSupply::MEMORY / size;
+        if size > BlockSupply::SMALLEST && being_written * 2 < count && came_back < count {
+            // Unless another one that waited was the first to tell.
+            let _ = self.size.compare_exchange(size, size / 2, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    /// Nothing is written any more: the next time may be another one.
+    pub fn rest(&self) {
+        self.size.store(BlockSupply::LARGEST, Ordering::Relaxed);
     }
 }
 
 impl Default for BlockSupply {
     fn default() -> BlockSupply {
-        BlockSupply { count: USUAL_BLOCKS }
+        BlockSupply { size: AtomicUsize::new(BlockSupply::LARGEST) }
     }
 }
 
@@ -264,14 +275,24 @@ mod tests {
     }
 
     #[test]
-    fn blocks_become_more_while_the_network_fills_them_and_not_while_the_disk_empties_them() {
-        let mut blocks = BlockSupply::default();
-        assert!(!blocks.waited_for(USUAL_BLOCKS), "all wait for the disk");
-        assert!(!blocks.waited_for(USUAL_BLOCKS / 2), "half of them do");
-        assert!(blocks.waited_for(USUAL_BLOCKS / 2 - 1));
-        assert_eq!(blocks.count(), USUAL_BLOCKS + 1);
-        while blocks.waited_for(0) {}
-        assert_eq!(blocks.count(), MOST_BLOCKS);
+    fn blocks_become_smaller_while_slow_connections_fill_them_and_at_no_other_time() {
+        let blocks = BlockSupply::default();
+        let first = blocks.size();
+        let count = BlockSupply::MEMORY / first;
+        blocks.waited_for(first, count / 2, 0);
+        assert_eq!(blocks.size(), first, "half of them wait for the disk");
+        blocks.waited_for(first, 0, count);
+        assert_eq!(blocks.size(), first, "each was filled and written meanwhile");
+        blocks.waited_for(first, count / 2 - 1, count - 1);
+        assert_eq!(blocks.size(), first / 2);
+        blocks.waited_for(first, 0, 0);
+        assert_eq!(blocks.size(), first / 2, "another one waited at the same time");
+        for _ in 0..9 {
+            blocks.waited_for(blocks.size(), 0, 0);
+        }
+        assert_eq!(blocks.size(), BlockSupply::SMALLEST);
+        blocks.rest();
+        assert_eq!(blocks.size(), first);
     }
 
     #[test]

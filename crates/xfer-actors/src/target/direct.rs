@@ -27,16 +27,19 @@ use crate::disk::{GatedFile, write_all_at};
 
 /// Memory, offsets and lengths are multiples of this: of the largest sector that disks have, which is a page as well.
 const ALIGN: usize = 4096;
-/// Bytes of a block: large enough that a disk is busy with it for much longer than a thread takes to wake up.
-const BLOCK: usize = 1 << 20;
+/// Bytes that a permit of the pool stands for: a block has one or more.
+const UNIT: usize = BlockSupply::SMALLEST;
 
 /// The blocks that a system's downloads share.
 pub(crate) struct BlockPool {
-    /// As many as `supply` counts, those that are drawn included.
+    /// For the memory of all blocks.
     permits: Arc<Semaphore>,
-    supply: Mutex<BlockSupply>,
+    supply: BlockSupply,
+    /// Of the size of the next block.
     idle: Mutex<Vec<Box<[u8]>>>,
     being_written: AtomicUsize,
+    /// How many blocks were given back so far.
+    came_back: AtomicUsize,
     /// Bytes that went past the page cache.
     written: AtomicU64,
     /// Files of so many bytes are written directly.
@@ -45,12 +48,12 @@ pub(crate) struct BlockPool {
 
 impl Default for BlockPool {
     fn default() -> BlockPool {
-        let supply = BlockSupply::default();
         BlockPool {
-            permits: Arc::new(Semaphore::new(supply.count())),
-            supply: Mutex::new(supply),
+            permits: Arc::new(Semaphore::new(BlockSupply::MEMORY / UNIT)),
+            supply: BlockSupply::default(),
             idle: Mutex::default(),
             being_written: AtomicUsize::new(0),
+            came_back: AtomicUsize::new(0),
             written: AtomicU64::new(0),
             from: AtomicU64::new(DIRECT_WRITES_FROM),
         }
@@ -73,36 +76,44 @@ impl BlockPool {
         size >= self.from.load(Ordering::Relaxed)
     }
 
-    /// A block, once one is free. Whoever has one gives it back when it is written, or when its download breaks off; none waits for another.
+    /// A block, once there is memory for one. Whoever has one gives it back when it is written, or when its download breaks off; none waits for
+    /// another.
     async fn draw(self: &Arc<Self>) -> io::Result<Block> {
-        let mut turn = pin!(Arc::clone(&self.permits).acquire_owned());
-        let permit = loop {
-            match timeout(BlockSupply::PATIENCE, &mut turn).await {
-                Ok(permit) => break permit.map_err(io::Error::other)?,
-                Err(_) => {
-                    if self.supply.lock().waited_for(self.being_written.load(Ordering::Relaxed)) {
-                        self.permits.add_permits(1);
-                    }
-                }
+        let (size, permit) = loop {
+            let size = self.supply.size();
+            if let Some(permit) = self.permit(size).await? {
+                break (size, permit);
             }
         };
-        let kept = self.idle.lock().pop();
         // Longer by what it may take to get to an aligned address.
-        let memory = kept.unwrap_or_else(|| vec![0; BLOCK + ALIGN].into_boxed_slice());
+        let length = size + ALIGN;
+        let kept = self.idle.lock().pop().filter(|memory| memory.len() == length);
+        let memory = kept.unwrap_or_else(|| vec![0; length].into_boxed_slice());
         let skip = memory.as_ptr().align_offset(ALIGN).min(ALIGN);
         Ok(Block { memory, skip, filled: 0, is_written: false, pool: Arc::clone(self), _permit: permit })
     }
 
-    /// Frees the memory that is not in use; if none is, there are as many blocks as at first again.
+    /// Leave to have so many bytes; `None` when blocks have become smaller meanwhile.
+    async fn permit(&self, size: usize) -> io::Result<Option<OwnedSemaphorePermit>> {
+        let units = u32::try_from(size / UNIT).unwrap_or(u32::MAX);
+        let mut turn = pin!(Arc::clone(&self.permits).acquire_many_owned(units));
+        loop {
+            let had_come_back = self.came_back.load(Ordering::Relaxed);
+            if let Ok(permit) = timeout(BlockSupply::PATIENCE, &mut turn).await {
+                return permit.map(Some).map_err(io::Error::other);
+            }
+            let came_back = self.came_back.load(Ordering::Relaxed).wrapping_sub(had_come_back);
+            self.supply.waited_for(size, self.being_written.load(Ordering::Relaxed), came_back);
+            if self.supply.size() != size {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Frees the memory that is not in use; if none is, blocks are as large as at first again.
     pub(crate) fn trim(&self) {
-        let mut supply = self.supply.lock();
-        if let Ok(all) = u32::try_from(supply.count())
-            && let Ok(permits) = self.permits.try_acquire_many(all)
-        {
-            let first = BlockSupply::default();
-            permits.forget();
-            self.permits.add_permits(first.count());
-            *supply = first;
+        if self.permits.available_permits() == BlockSupply::MEMORY / UNIT {
+            self.supply.rest();
         }
         let freed = std::mem::take(&mut *self.idle.lock());
         drop(freed);
@@ -124,12 +135,19 @@ impl Block {
         &self.memory[self.skip..self.skip + self.filled]
     }
 
-    fn is_full(&self) -> bool {
-        self.filled == BLOCK
+    fn size(&self) -> usize {
+        self.memory.len() - ALIGN
     }
 
+    /// As one that would be drawn now, if blocks have become smaller since, so that it comes back as soon; but to the end of a page.
+    fn is_full(&self) -> bool {
+        self.filled == self.size() || (self.filled >= self.pool.supply.size() && self.filled.is_multiple_of(ALIGN))
+    }
+
+    /// Some of what is free until it is full, never nothing.
     fn room(&mut self) -> &mut [u8] {
-        &mut self.memory[self.skip + self.filled..self.skip + BLOCK]
+        let end = self.pool.supply.size().max((self.filled + 1).next_multiple_of(ALIGN)).min(self.size());
+        &mut self.memory[self.skip + self.filled..self.skip + end]
     }
 
     /// Takes as many bytes as there is room for.
@@ -144,8 +162,13 @@ impl Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        self.pool.idle.lock().push(std::mem::take(&mut self.memory));
+        // Of another size than the next one is to be: freed before others may have as much.
+        let memory = std::mem::take(&mut self.memory);
+        if memory.len() == self.pool.supply.size() + ALIGN {
+            self.pool.idle.lock().push(memory);
+        }
         self.pool.being_written.fetch_sub(usize::from(self.is_written), Ordering::Relaxed);
+        self.pool.came_back.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -260,7 +283,7 @@ impl Blocks {
     /// Of a write of these or of earlier bytes.
     pub(crate) async fn filled(&mut self, bytes: usize) -> io::Result<()> {
         let Some(block) = &mut self.block else { return Ok(()) };
-        block.filled = BLOCK.min(block.filled + bytes);
+        block.filled = block.size().min(block.filled + bytes);
         if block.is_full() { self.flush().await } else { Ok(()) }
     }
 

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use super::*;
 
+/// The size of the first blocks.
+const BLOCK: usize = 1 << 20;
+
 fn pattern(from: u64, length: usize) -> Vec<u8> {
     (from..from + length as u64).map(|at| (at.wrapping_mul(2_654_435_761) >> 7) as u8).collect()
 }
@@ -34,9 +37,9 @@ async fn written(bounds: &[u64], piece: usize) -> Vec<u8> {
     for part in parts {
         part.await.unwrap();
     }
-    let blocks = pool.supply.lock().count();
-    assert_eq!(pool.permits.available_permits(), blocks, "every block has come back");
-    assert!(pool.idle.lock().len() <= blocks);
+    assert_eq!(pool.permits.available_permits(), BlockSupply::MEMORY / UNIT, "every block has come back");
+    let idle: usize = pool.idle.lock().iter().map(|memory| memory.len() - ALIGN).sum();
+    assert!(idle <= BlockSupply::MEMORY);
     assert_eq!(pool.being_written.load(Ordering::Relaxed), 0);
     std::fs::read(&path).unwrap()
 }
@@ -61,7 +64,7 @@ async fn every_byte_gets_to_its_place_however_parts_and_pieces_lie() {
 #[tokio::test]
 async fn many_parts_share_few_blocks() {
     let bounds: Vec<u64> =
-        (0..=3 * BlockSupply::default().count() as u64).map(|part| part * (BLOCK as u64 + 1)).collect();
+        (0..=3 * (BlockSupply::MEMORY / BLOCK) as u64).map(|part| part * (BLOCK as u64 + 1)).collect();
     let bytes =
         tokio::time::timeout(Duration::from_secs(60), written(&bounds, 100_000)).await.expect("none waits for ever");
     assert!(bytes == pattern(0, *bounds.last().unwrap() as usize));
@@ -80,7 +83,7 @@ async fn a_write_that_fails_is_told() {
     let mut blocks = Blocks::new(&pool, direct, plain, 0);
     blocks.write(&[1; 4096]).await.unwrap();
     assert!(blocks.finish().await.is_err());
-    assert_eq!(pool.permits.available_permits(), BlockSupply::default().count());
+    assert_eq!(pool.permits.available_permits(), BlockSupply::MEMORY / UNIT);
 }
 
 /// A file of `/proc` that takes numbers stands in for a disk that takes the flag and refuses the writes.
@@ -106,28 +109,83 @@ async fn what_the_system_refuses_to_write_directly_goes_through_the_page_cache()
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_waits_for_slow_connections_gets_a_block_of_its_own_and_all_are_given_up_again() {
+async fn many_slow_connections_have_smaller_blocks_in_the_same_memory() {
     let pool = Arc::new(BlockPool::default());
-    let usual = BlockSupply::default().count();
+    let all = BlockSupply::MEMORY / UNIT;
+    let usual = BlockSupply::MEMORY / BLOCK;
     let mut filling = Vec::new();
     for _ in 0..usual {
         filling.push(pool.draw().await.unwrap());
     }
-    filling.push(tokio::time::timeout(2 * BlockSupply::PATIENCE, pool.draw()).await.expect("one more").unwrap());
-    for block in filling.iter_mut().take(usual) {
+    // Somebody waits in vain, and then twice as many half as large ones share what comes back.
+    let waiting = tokio::spawn({
+        let pool = Arc::clone(&pool);
+        async move { pool.draw().await.unwrap() }
+    });
+    tokio::time::sleep(BlockSupply::PATIENCE + BlockSupply::PATIENCE / 2).await;
+    assert_eq!(pool.supply.size(), BLOCK / 2);
+    drop(filling.split_off(usual - 2));
+    let mut small = vec![waiting.await.unwrap()];
+    for _ in 1..4 {
+        small.push(pool.draw().await.unwrap());
+    }
+    assert!(small.iter().all(|block| block.size() == BLOCK / 2));
+    assert_eq!(pool.permits.available_permits(), 0);
+    assert!(pool.idle.lock().is_empty(), "the large ones were freed");
+
+    for block in filling.iter_mut().chain(&mut small) {
         block.is_written = true;
         pool.being_written.fetch_add(1, Ordering::Relaxed);
     }
-    assert!(
-        tokio::time::timeout(4 * BlockSupply::PATIENCE, pool.draw()).await.is_err(),
-        "the disk is what all wait for"
-    );
+    let in_vain = tokio::time::timeout(4 * BlockSupply::PATIENCE, pool.draw()).await;
+    assert!(in_vain.is_err(), "the disk is what all wait for");
     pool.trim();
-    assert_eq!(pool.supply.lock().count(), usual + 1, "they are in use");
-    drop(filling);
+    assert_eq!(pool.supply.size(), BLOCK / 2, "they are in use");
+    drop((filling, small));
     pool.trim();
-    assert_eq!((pool.supply.lock().count(), pool.permits.available_permits()), (usual, usual));
+    assert_eq!((pool.supply.size(), pool.permits.available_permits()), (BLOCK, all));
     assert!(pool.idle.lock().is_empty());
+}
+
+/// Not only at the end of the memory that it has: who has filled a large block half gives it back when smaller ones are wanted.
+#[tokio::test(start_paused = true)]
+async fn a_block_is_full_when_a_smaller_one_would_be() {
+    let pool = Arc::new(BlockPool::default());
+    let mut block = pool.draw().await.unwrap();
+    let steps = [(BLOCK / 2 - 1, false), (1, false), (1, false)];
+    for (bytes, full) in steps {
+        assert_eq!(block.take(&vec![7; bytes]), bytes);
+        assert_eq!(block.is_full(), full);
+    }
+    pool.supply.waited_for(BLOCK, 0, 0);
+    assert!(!block.is_full(), "in the middle of a page");
+    assert_eq!(block.take(&vec![7; BLOCK]), ALIGN - 1, "to its end");
+    assert!(block.is_full());
+    assert_eq!(block.take(&vec![7; BLOCK]), ALIGN, "there is always room, until it has all that it can have");
+    pool.supply.rest();
+    assert_eq!(block.take(&vec![7; BLOCK]), BLOCK / 2 - 2 * ALIGN);
+    assert!(block.is_full());
+}
+
+/// However many parts there are: each that waits gets its turn, and finds out that blocks have become smaller while it waited.
+#[tokio::test(start_paused = true)]
+async fn with_slow_connections_without_end_all_get_their_turn() {
+    let pool = Arc::new(BlockPool::default());
+    let mut parts = Vec::new();
+    for _ in 0..200 {
+        let pool = Arc::clone(&pool);
+        parts.push(tokio::spawn(async move {
+            let block = pool.draw().await.unwrap();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            block.size()
+        }));
+    }
+    let mut sizes = Vec::new();
+    for part in parts {
+        sizes.push(tokio::time::timeout(Duration::from_secs(60), part).await.expect("none waits for ever").unwrap());
+    }
+    assert_eq!(sizes.iter().filter(|size| **size == BLOCK).count(), BlockSupply::MEMORY / BLOCK);
+    assert!(sizes.ends_with(&[UNIT; 100]), "{sizes:?}");
 }
 
 #[test]
