@@ -49,8 +49,16 @@ mod turn;
 mod uploader;
 mod work;
 
+// What commands and facts are made of, so that who uses the actors needs no other crate.
 pub use xfer_core::args::ExtraArgs;
-pub use xfer_serializer::RequestSerializer;
+pub use xfer_core::budget::InUse;
+pub use xfer_core::checksum::Checksum;
+pub use xfer_core::error::{Error, ErrorKind};
+pub use xfer_core::id::{Attempt, JobId, PartNumber, TransferId};
+pub use xfer_core::job::{SeenObject, StoredObject, UploadedPart};
+pub use xfer_core::outcome::TransferOutcome;
+pub use xfer_core::range::ByteRange;
+pub use xfer_serializer::{EndpointConfig, RequestSerializer, SignatureVersion};
 
 pub use crate::call::Call;
 pub use crate::command::{

@@ -61,6 +61,13 @@ impl Default for Settings {
 }
 
 /// What one transfer has of its own; where nothing is said, the system's [`Settings`] hold.
+///
+/// ```
+/// use xfer_actors::Tuning;
+/// // One transfer that shall leave room for others: small parts, four of them at once.
+/// let tuning = Tuning { part_size: Some(5 << 20), max_requests: Some(4), ..Tuning::default() };
+/// assert_eq!(tuning.progress_interval, None); // as the system has it
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tuning {
     /// Part size in bytes.

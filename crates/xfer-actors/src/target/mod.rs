@@ -28,6 +28,14 @@ pub(crate) use memory::MemoryTarget;
 pub(crate) use reorder::{Consumer, OrderedTarget};
 
 /// What can be written at any offset.
+///
+/// ```
+/// use std::io::Cursor;
+/// use xfer_actors::target::WriteSeek;
+/// // Nothing has to be done for it.
+/// let targets: Vec<Box<dyn WriteSeek>> = vec![Box::new(Cursor::new(Vec::new())), Box::new(std::io::empty())];
+/// # let _ = targets;
+/// ```
 pub trait WriteSeek: Write + Seek + Send {}
 
 impl<T: Write + Seek + Send> WriteSeek for T {}
