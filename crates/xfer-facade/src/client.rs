@@ -205,8 +205,8 @@ impl S3ClientBuilder {
         self
     }
 
-    /// Bytes of memory for parts that must be kept whole: of sources that are read once, and of targets that take bytes in order. Default
-    /// 64 MiB, or a quarter of what the control group allows if that is less. Files need none of it.
+    /// Bytes of memory for parts that must be kept whole: of sources that are read once, and of targets that take bytes in order. At
+    /// least 1 MiB; default 64 MiB, or a quarter of what the control group allows if that is less. Files need none of it.
     pub fn memory_limit(mut self, bytes: u64) -> Self {
         self.memory_limit = Some(bytes);
         self
@@ -485,7 +485,7 @@ impl S3Client {
     /// The system of actors behind this client, started if need be: for those who want to send them messages.
     ///
     /// # Errors
-    /// As [`TransferCall::start`](crate::TransferCall::start).
+    /// [`Internal`](ErrorKind::Internal) when the operating system gives no threads.
     pub fn actors(&self) -> Result<XferSystem, Error> {
         self.system()
     }
