@@ -148,7 +148,9 @@ command! {
     /// # use std::sync::Arc;
     /// # use actix::Addr;
     /// # use xfer_actors::{Call, ByteRange, PartNumber, ReadPart, UploadPart, Uploader};
-    /// # async fn example(uploader: Addr<Uploader>, call: Arc<Call>, upload_id: Arc<str>) -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn example(
+    /// #     uploader: Addr<Uploader>, call: Arc<Call>, upload_id: Arc<str>,
+    /// # ) -> Result<(), Box<dyn std::error::Error>> {
     /// let (mut start, mut numbers) = (0, (1..).map_while(PartNumber::new));
     /// while let Some(number) = numbers.next() {
     ///     let read = uploader.send(ReadPart::new(&call, number, 8 << 20)).await??;
@@ -234,7 +236,9 @@ command! {
     /// # use std::sync::Arc;
     /// # use actix::Addr;
     /// # use xfer_actors::{Call, ByteRange, PartNumber, UploadPart, UploadedPart, Uploader};
-    /// # async fn example(uploader: Addr<Uploader>, call: Arc<Call>, upload_id: Arc<str>) -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn example(
+    /// #     uploader: Addr<Uploader>, call: Arc<Call>, upload_id: Arc<str>,
+    /// # ) -> Result<(), Box<dyn std::error::Error>> {
     /// let (number, range) = (PartNumber::FIRST, ByteRange::new(0, 8 << 20));
     /// let stored = uploader.send(UploadPart::new(&call, upload_id, number, range)).await??;
     /// // For `CompleteUpload`.
@@ -275,7 +279,9 @@ command! {
     /// # use std::sync::Arc;
     /// # use actix::Addr;
     /// # use xfer_actors::{Call, CompleteUpload, UploadedPart, Uploader};
-    /// # async fn example(uploader: Addr<Uploader>, call: Arc<Call>, upload_id: Arc<str>, parts: Vec<UploadedPart>, size: u64) -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn example(
+    /// #     uploader: Addr<Uploader>, call: Arc<Call>, upload_id: Arc<str>, parts: Vec<UploadedPart>, size: u64,
+    /// # ) -> Result<(), Box<dyn std::error::Error>> {
     /// let complete = CompleteUpload::new(&call, upload_id, parts.into(), size, None);
     /// let object = uploader.send(complete).await??.object;
     /// println!("version {:?}", object.version_id);
@@ -317,7 +323,9 @@ command! {
     /// # use std::sync::Arc;
     /// # use actix::Addr;
     /// # use xfer_actors::{Call, AbortUpload, Uploader};
-    /// # async fn example(uploader: Addr<Uploader>, call: Arc<Call>, upload_id: Arc<str>) -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn example(
+    /// #     uploader: Addr<Uploader>, call: Arc<Call>, upload_id: Arc<str>,
+    /// # ) -> Result<(), Box<dyn std::error::Error>> {
     /// uploader.send(AbortUpload::new(&call, Arc::clone(&upload_id))).await??;
     /// // When the last part that was on its way has ended:
     /// let again = uploader.send(AbortUpload::new(&call, upload_id)).await??;
@@ -424,7 +432,9 @@ command! {
     /// # use std::sync::Arc;
     /// # use actix::Addr;
     /// # use xfer_actors::{Call, ByteRange, Downloader, ErrorKind, FetchRange};
-    /// # async fn example(downloader: Addr<Downloader>, call: Arc<Call>, rest: ByteRange) -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn example(
+    /// #     downloader: Addr<Downloader>, call: Arc<Call>, rest: ByteRange,
+    /// # ) -> Result<(), Box<dyn std::error::Error>> {
     /// let etag = call.etag().ok_or("the store gave the object no ETag")?;
     /// for start in (rest.start..rest.end).step_by(8 << 20) {
     ///     let range = ByteRange::new(start, rest.end.min(start + (8 << 20)));

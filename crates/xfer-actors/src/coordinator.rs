@@ -22,7 +22,8 @@ use crate::scheduler::{EnqueueJobs, JobName};
 
 /// A transfer was entered into the ledger.
 ///
-/// [`XferSystem::submit`](crate::XferSystem::submit) sends it. Told again it does no harm: what is to be done is in the ledger and not in the message.
+/// [`XferSystem::submit`](crate::XferSystem::submit) sends it. Told again it does no harm: what is to be done is in the ledger, and not in the
+/// message.
 ///
 /// ```
 /// use xfer_actors::{StartTransfer, Transfer, XferSystem};
@@ -63,7 +64,7 @@ pub struct TransferNews {
 #[rtype(result = "()")]
 pub(crate) struct ReadLedger;
 
-/// The actor that feeds the machines.
+/// The actor that knows what comes next of each transfer: tells the transfer's state machine what has happened, and has done what that asks for.
 ///
 /// ```
 /// use xfer_actors::transport::TransportConfig;

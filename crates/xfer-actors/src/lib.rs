@@ -1,7 +1,8 @@
 //! The actors of xfer: Coordinator, PartScheduler, Uploader, Downloader and Deleter, their supervision, transport and disk.
 //!
 //! Control plane: five actors on a thread of their own, which exchange typed messages. Data plane: tasks on [`lane`]s. Bytes never
-//! travel in messages and never change lane. What is decided is decided in `xfer_core`; here it is carried out.
+//! travel in messages and never change lane. What is decided is decided in `xfer_core`; here it is carried out. What goes on is written down in
+//! one ledger outside of the actors, so that one that is started anew has lost nothing: messages between them only say where to look.
 //!
 //! Most programs want `xfer_facade::TransferManager`, which shows no actor. Actix applications use the whole system through [`XferSystem`], or
 //! single actors: a message to one is one request, made once; planning and repeating are the whole system's. What is sent is answered twice:

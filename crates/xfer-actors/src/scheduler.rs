@@ -66,8 +66,8 @@ pub struct EnqueueJobs {
 
 /// Attempts have ended; how, is in the ledger.
 ///
-/// The lanes send it, one for many attempts where many end at once. As with all messages to the scheduler the truth is in the ledger: one that was told
-/// of already changes nothing.
+/// The lanes send it, one for many attempts where many end at once. As with all messages to the scheduler the truth is in the ledger: one that
+/// was told of already changes nothing.
 ///
 /// ```
 /// use xfer_actors::{AttemptsEnded, JobId, JobName, PartScheduler, TransferId};
@@ -112,7 +112,7 @@ const STALE_AFTER: Duration = Duration::from_secs(30);
 /// Retry buckets that are kept; more buckets than that in use at once only share their memory of failures less.
 const MAX_BUCKETS: usize = 1024;
 
-/// The actor that hands jobs out.
+/// The actor that knows whose turn it is: hands out the jobs of all transfers as far as connections and memory go, and repeats what failed.
 ///
 /// ```
 /// use xfer_actors::transport::TransportConfig;

@@ -23,7 +23,7 @@ pub(crate) const DEFAULT_MEMORY_LIMIT: u64 = 64 << 20;
 pub struct Settings {
     /// Lanes, each a thread; default 1. The facade sets it to the cores that the process may use.
     pub lanes: usize,
-    /// Part size in bytes; default 8 MiB as the interface has it.
+    /// Part size in bytes; default 8 MiB, as that of `s3transfer`.
     pub part_size: u64,
     /// Largest object in bytes that is uploaded with one request; default 8 MiB.
     pub multipart_threshold: u64,

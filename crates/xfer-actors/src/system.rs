@@ -93,7 +93,8 @@ impl Role {
     }
 }
 
-/// A handle to a running system. Cheap to clone; the system ends with the last handle.
+/// A handle to a running system: the five actors, their lanes, and who starts them anew. Cheap to clone; the system ends with the last handle,
+/// and stops what goes on then.
 ///
 /// ```
 /// use std::sync::{Arc, mpsc};
@@ -340,7 +341,7 @@ impl XferSystem {
         }
     }
 
-    /// Says farewell to the guardian and waits until it has gone, at most `deadline`: true if it has. Transfers that go on are stopped.
+    /// Ends the system, and waits until its actors have gone, at most `deadline`: true if they have. Transfers that go on are stopped.
     /// Blocks; not for use on an executor's thread.
     #[must_use]
     pub fn close(&self, deadline: Duration) -> bool {

@@ -35,9 +35,9 @@ const MOST_CONNECTIONS: usize = 10_000;
 
 /// Begins a client for a region; with nothing else said it speaks TLS to AWS with the credentials of the standard chain.
 ///
-/// An empty region stands for the configured one: that of the SDK's configuration where [one is given](S3ClientBuilder::from_sdk_config), else the
-/// first of `AWS_REGION`, `AWS_DEFAULT_REGION` and the profile's that is not empty. No network is asked for it, nor the machine's metadata:
-/// where none is configured, [`build`](S3ClientBuilder::build) fails with [`InvalidConfig`](ErrorKind::InvalidConfig).
+/// An empty region stands for the configured one: that of the SDK's configuration where [one is given](S3ClientBuilder::from_sdk_config),
+/// else the first of `AWS_REGION`, `AWS_DEFAULT_REGION` and the profile's that is not empty. No network is asked for it, nor the machine's
+/// metadata: where none is configured, [`build`](S3ClientBuilder::build) fails with [`InvalidConfig`](ErrorKind::InvalidConfig).
 ///
 /// ```
 /// use xfer_facade::create_s3_client;

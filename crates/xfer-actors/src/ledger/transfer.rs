@@ -61,7 +61,7 @@ pub trait Observer: Send + Sync {
     }
 }
 
-/// A transfer as the actors know it.
+/// A transfer as the actors know it: what [`XferSystem::submit`](crate::XferSystem::submit) gives.
 ///
 /// ```
 /// use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! Where a download's bytes go.
 //!
 //! Positioned targets (files, memory, seekable writers) take each byte at its offset, in any order. In-order targets (writers,
-//! streams) sit behind a [`reorder`] buffer that the machine's window bounds.
+//! streams) sit behind a buffer that puts them in order, and takes in no more than the memory limit allows.
 //!
-//! Invariants: a file is written under a temporary name beside the target and takes the target's name only by [`Target::commit`];
+//! Invariants: a file is written under a temporary name beside the target and takes the target's name only when it is made final;
 //! the temporary file has one owner, which removes it when the download ends in any other way.
 
 pub(crate) mod direct;
