@@ -340,10 +340,11 @@ command! {
     /// A multipart upload is thrown away.
     ///
     /// ```
-    /// use xfer_actors::{Attempt, TransferId, UploadAborted};
-    /// let aborted = UploadAborted { transfer: TransferId(1), attempt: Attempt::FIRST, gone: false };
-    /// // It was there until now: a part that was on its way may have come after it.
-    /// assert!(!aborted.gone);
+    /// use xfer_actors::UploadAborted;
+    /// /// Whether to send it again: a part that was on its way may have been stored behind it.
+    /// fn again(aborted: &UploadAborted, parts_under_way: usize) -> bool {
+    ///     !aborted.gone && parts_under_way > 0
+    /// }
     /// ```
     UploadAborted {
         /// Whether it was gone already.
