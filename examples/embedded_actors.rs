@@ -17,14 +17,10 @@ use actix::prelude::*;
 use aws_credential_types::Credentials;
 use xfer_actors::transport::{SharedTransport, TransportConfig};
 use xfer_actors::{
-    AbortUpload, Call, CommitTarget, CompleteUpload, CreateUpload, DeleteObject, Deleter, DiscoverObject, Downloader,
-    ExtraArgs, FetchRange, Lanes, PutObject, RequestSerializer, UploadPart, Uploader,
+    AbortUpload, ByteRange, Call, CommitTarget, CompleteUpload, CreateUpload, DeleteObject, Deleter, DiscoverObject,
+    Downloader, EndpointConfig, Error, ExtraArgs, FetchRange, Lanes, PartNumber, PutObject, RequestSerializer,
+    StoredObject, UploadPart, UploadedPart, Uploader,
 };
-use xfer_core::error::Error;
-use xfer_core::id::PartNumber;
-use xfer_core::job::{StoredObject, UploadedPart};
-use xfer_core::range::ByteRange;
-use xfer_facade::EndpointConfig;
 use xfer_tests::{TestServer, pattern};
 
 const PART: u64 = 5 << 20;

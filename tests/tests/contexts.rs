@@ -8,15 +8,17 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use common::io::{Latch, Pattern, Sink};
 use common::{Bed, LIMIT, PART, Witness, assert_files, child, kind, runtime};
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use parking_lot::Mutex;
 use xfer_facade::{
-    DownloadTarget, Error, ErrorKind, OsUtils, RequestSerializer, Shutdown, Subscriber, TransferEvent, TransferFuture,
-    TransferManager, TransferMeta, TransferOutcome, UploadSource, on_done_fn, on_progress_fn, on_queued_fn,
+    DownloadTarget, Error, ErrorKind, OsUtils, RequestSerializer, Shutdown, ShutdownPlan, Subscriber, TransferEvent,
+    TransferFuture, TransferManager, TransferMeta, TransferOutcome, UploadSource, on_done_fn, on_progress_fn,
+    on_queued_fn,
 };
 use xfer_tests::{Action, FaultRule, Gate, Op, pattern};
 
@@ -466,6 +468,56 @@ fn a_deadline_turns_draining_into_cancelling() {
     let (_gate, _futures) = held(&bed);
     runtime().block_on(bed.manager.shutdown_async(Shutdown::Cancel)).unwrap();
     assert_eq!(bed.manager.active(), 0);
+}
+
+/// Runs a future with nothing around it.
+fn by_hand<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+#[test]
+fn an_executor_that_is_not_tokios_can_shut_down_as_well() {
+    let threads = || std::fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path().join("comm"));
+    let waits = || threads().any(|name| std::fs::read_to_string(name).is_ok_and(|name| name.trim() == "xfer-deadline"));
+    let no_time = || tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for in_tokio in [false, true] {
+        let run = |manager: &TransferManager, plan: ShutdownPlan| match in_tokio {
+            false => by_hand(manager.shutdown_async(plan)),
+            true => no_time().block_on(manager.shutdown_async(plan)),
+        };
+        let bed = Bed::new();
+        let (gate, futures) = held(&bed);
+        let begun = Instant::now();
+        let error = run(&bed.manager, Shutdown::Drain.within(Duration::from_millis(50))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WaitTimeout, "{error}");
+        assert!(begun.elapsed() >= Duration::from_millis(50));
+        assert!(futures.iter().all(|future| kind(future.result(None)) == ErrorKind::Cancelled));
+        gate.open();
+        bed.assert_clean(&["source"]);
+
+        let bed = Bed::new();
+        let (gate, futures) = held(&bed);
+        // One that is given up leaves no thread behind that waits for its deadline.
+        assert!(bed.manager.shutdown_async(Shutdown::Drain.within(LIMIT)).now_or_never().is_none());
+        common::eventually("the thread has gone", || !waits());
+        gate.open();
+        run(&bed.manager, Shutdown::Drain.within(LIMIT)).unwrap();
+        assert!(futures.iter().all(TransferFuture::done));
+        run(&bed.manager, Shutdown::Cancel.into()).unwrap();
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use common::io::{Pattern, Sink};
 use common::{Bed, LIMIT, PART, Witness, kind, runtime};
 use parking_lot::Mutex;
 use xfer_facade::{
-    CallArgs, CallKind, DownloadTarget, ErrorKind, ExtraArgs, RequestSerializer, Shutdown, TransferCall,
+    CallArgs, CallKind, DownloadTarget, ErrorKind, ExtraArgs, RequestSerializer, Shutdown, Subscriber, TransferCall,
     TransferConfig, TransferFuture, TransferManager, TransferStatus, UploadSource, on_done_fn, on_progress_fn,
     on_queued_fn,
 };
@@ -296,6 +296,21 @@ fn on_queued_is_called_on_the_thread_that_starts() {
     threads.lock().clear();
     runtime().block_on(async { note(bed.manager.delete(bed.bucket(), "gone")).await }).unwrap();
     assert_eq!(*threads.lock(), [here]);
+}
+
+#[test]
+fn a_subscriber_may_lie_in_a_box_or_be_shared() {
+    let bed = Bed::new();
+    let (boxed, shared) = (Witness::new(), Witness::new());
+    // Of a type that is only known when the program runs.
+    let any: Vec<Box<dyn Subscriber>> = vec![Box::new(Arc::clone(&boxed)), Box::new(on_queued_fn(|_| {}))];
+    let all: Arc<dyn Subscriber> = Arc::clone(&shared) as Arc<dyn Subscriber>;
+    let call = bed.manager.upload(&b"hello"[..], bed.bucket(), "k").subscriber(all);
+    any.into_iter().fold(call, TransferCall::subscriber).start().unwrap().result(LIMIT).unwrap();
+    for witness in [boxed, shared] {
+        assert_eq!((witness.told().queued, witness.told().progress.iter().sum()), (1, 5_u64));
+        assert!(matches!(&witness.told().done[..], [Ok(outcome)] if outcome.bytes == 5));
+    }
 }
 
 #[test]

@@ -54,17 +54,40 @@ fn a_stream_that_has_started_takes_no_more_words() {
     let bed = Bed::new();
     bed.object("k", 1, 2 * PART);
     let (first, second) = (Witness::new(), Witness::new());
-    let stream = bed.manager.download_stream(bed.bucket(), "k").subscriber(Arc::clone(&first)).start().unwrap();
+    let started = |witness: &Arc<Witness>| {
+        bed.manager.download_stream(bed.bucket(), "k").subscriber(Arc::clone(witness)).start().unwrap()
+    };
+    let stream = started(&first);
     assert_eq!(first.told().queued, 1, "it starts at once");
     let future = stream.future().unwrap().clone();
-    let stream = stream.subscriber(Arc::clone(&second)).extra_args(ExtraArgs::new().range("bytes=0-9"));
     let bytes = runtime().block_on(collect(stream)).unwrap();
     assert_eq!(bytes.len() as u64, 2 * PART);
     assert_eq!(runtime().block_on(future.clone()).unwrap().bytes, 2 * PART);
     assert_eq!(future.meta().status(), TransferStatus::Succeeded);
     assert_eq!(future.meta().call_args().fileobj, "stream");
-    assert_eq!(second.told().queued, 0);
     first.assert_complete(2 * PART, "stream");
+
+    type TooLate = fn(DownloadStream, &Arc<Witness>) -> DownloadStream;
+    let words: [(&str, TooLate); 2] = [
+        ("extra_args", |stream, _| stream.extra_args(ExtraArgs::new().range("bytes=0-9"))),
+        ("subscriber", |stream, second| stream.subscriber(Arc::clone(second))),
+    ];
+    for (what, too_late) in words {
+        let stream = too_late(started(&Witness::new()), &second);
+        let future = stream.future().unwrap().clone();
+        assert!(format!("{stream:?}").contains(what), "{stream:?}");
+        let items: Vec<_> = runtime().block_on(stream.collect());
+        let [Err(error)] = &items[..] else { panic!("{items:?}") };
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        assert!(error.message().contains(what), "{error}");
+        assert_eq!(kind(runtime().block_on(future)), ErrorKind::Cancelled);
+        // One that has ended is none that has not started.
+        let mut ended = started(&Witness::new());
+        runtime().block_on(async { while ended.next().await.is_some() {} });
+        let items: Vec<_> = runtime().block_on(too_late(ended, &second).collect());
+        assert!(matches!(&items[..], [Err(error)] if error.kind() == ErrorKind::InvalidArgument), "{items:?}");
+    }
+    assert_eq!(second.told().queued, 0);
     bed.assert_clean(&[]);
 }
 

@@ -34,6 +34,19 @@ static NEXT_TRANSFER: AtomicU64 = AtomicU64::new(1);
 
 /// One upload, download or delete as its requests see it. Made by [`Call::upload`], [`Call::download`] and [`Call::delete`], which
 /// check everything that can be checked at once.
+///
+/// ```
+/// use std::sync::Arc;
+/// use xfer_actors::{Call, DownloadTarget, EndpointConfig, ErrorKind, ExtraArgs, RequestSerializer};
+///
+/// let serializer = Arc::new(RequestSerializer::builder(EndpointConfig::new("eu-central-1")).build()?);
+/// let call = Call::upload(&serializer, &b"hello"[..], "my-bucket", "greeting", ExtraArgs::new())?;
+/// assert_eq!((call.size(), call.bytes_transferred()), (Some(5), 0)); // in bytes
+/// // What cannot be is refused before anything is sent.
+/// let refused = Call::download(&serializer, "my-bucket", "", DownloadTarget::memory(), ExtraArgs::new());
+/// assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidArgument);
+/// # Ok::<(), xfer_actors::Error>(())
+/// ```
 pub struct Call {
     id: TransferId,
     kind: CallKind,

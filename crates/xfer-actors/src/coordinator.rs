@@ -21,6 +21,18 @@ use crate::ledger::{Ledger, MachineSlot, Transfer, is_clean_up};
 use crate::scheduler::{EnqueueJobs, JobName};
 
 /// A transfer was entered into the ledger.
+///
+/// [`XferSystem::submit`](crate::XferSystem::submit) sends it. Told again it does no harm: what is to be done is in the ledger, and not in the
+/// message.
+///
+/// ```
+/// use xfer_actors::{StartTransfer, Transfer, XferSystem};
+/// fn remind(system: &XferSystem, transfer: &Transfer) {
+///     if let Some(coordinator) = system.coordinator() {
+///         coordinator.do_send(StartTransfer { transfer: transfer.id() });
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub struct StartTransfer {
@@ -29,6 +41,17 @@ pub struct StartTransfer {
 }
 
 /// Jobs of these transfers have ended or tell something, or somebody wants them to stop; what, is in the ledger.
+///
+/// The lanes and the scheduler send it. Without news it changes nothing, and so it tells whether the Coordinator gets to its messages:
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use xfer_actors::{TransferNews, XferSystem};
+/// async fn is_responsive(system: &XferSystem) -> bool {
+///     let Some(coordinator) = system.coordinator() else { return false };
+///     coordinator.send(TransferNews { transfers: Vec::new() }).timeout(Duration::from_secs(1)).await.is_ok()
+/// }
+/// ```
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
 pub struct TransferNews {
@@ -41,7 +64,21 @@ pub struct TransferNews {
 #[rtype(result = "()")]
 pub(crate) struct ReadLedger;
 
-/// The actor that feeds the machines.
+/// The actor that knows what comes next of each transfer: tells the transfer's state machine what has happened, and has done what that asks for.
+///
+/// ```
+/// use xfer_actors::transport::TransportConfig;
+/// use xfer_actors::{Crash, Settings, TransferNews, XferSystem};
+///
+/// let system = XferSystem::start(Settings::default(), TransportConfig::default())?;
+/// let coordinator = system.coordinator().ok_or("it is started with the system")?;
+/// # actix::System::new().block_on(async {
+/// // It may die of a message; the next one finds it at the same address.
+/// assert!(coordinator.send(Crash).await.is_err());
+/// assert!(coordinator.send(TransferNews { transfers: Vec::new() }).await.is_ok());
+/// # });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Coordinator {
     ledger: Arc<Ledger>,

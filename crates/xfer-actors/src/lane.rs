@@ -25,7 +25,13 @@ thread_local! {
     static ON_LANE: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
-/// Whether this thread is one of xfer's lanes: a place where nobody may wait for a transfer.
+/// Whether this thread is one of xfer's lanes: a place where nobody may wait for a transfer. An asynchronous reader or writer of the caller's is
+/// polled there.
+///
+/// ```
+/// // This thread is the program's own: it may block.
+/// assert!(!xfer_actors::on_lane());
+/// ```
 #[must_use]
 pub fn on_lane() -> bool {
     ON_LANE.get()

@@ -83,6 +83,15 @@ pub trait OsUtils: fmt::Debug + Send + Sync + 'static {
 }
 
 /// The operating system as it is.
+///
+/// ```
+/// use std::path::Path;
+/// use xfer_actors::{OsUtils, SystemFiles};
+///
+/// let name = SystemFiles.temp_filename(Path::new("/data/a.bin"));
+/// // Beside the target, so that it can be renamed over it: `/data/a.bin.1f3c09b2`, say.
+/// assert_eq!((name.parent(), name.extension().map(|hex| hex.len())), (Some(Path::new("/data")), Some(8)));
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemFiles;
 

@@ -28,6 +28,12 @@ use crate::fault::Crash;
 use crate::ledger::{Duty, Launch, Ledger, Lying, Pending, Settled, Transfer, Turn, Worker};
 
 /// Names a job of the ledger.
+///
+/// ```
+/// use xfer_actors::{JobId, JobName, TransferId};
+/// let name = JobName { transfer: TransferId(7), job: JobId(3) };
+/// assert_eq!(format!("{} {}", name.transfer, name.job), "t7 j3"); // as in the logs
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct JobName {
     /// Of which transfer.
@@ -37,6 +43,20 @@ pub struct JobName {
 }
 
 /// There are new jobs; they are in the ledger.
+///
+/// The Coordinator sends it. A name that is not in the ledger, because its transfer has ended, is passed over:
+///
+/// ```
+/// # use xfer_actors::transport::TransportConfig;
+/// # use xfer_actors::{EnqueueJobs, JobId, JobName, Settings, TransferId, XferSystem};
+/// # let system = XferSystem::start(Settings::default(), TransportConfig::default())?;
+/// # let scheduler = system.part_scheduler().ok_or("it is started with the system")?;
+/// # actix::System::new().block_on(async {
+/// let of_the_past = JobName { transfer: TransferId(0), job: JobId(0) };
+/// assert!(scheduler.send(EnqueueJobs { jobs: vec![of_the_past] }).await.is_ok());
+/// # });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
 pub struct EnqueueJobs {
@@ -45,6 +65,16 @@ pub struct EnqueueJobs {
 }
 
 /// Attempts have ended; how, is in the ledger.
+///
+/// The lanes send it, one for many attempts where many end at once. As with all messages to the scheduler the truth is in the ledger: one that
+/// was told of already changes nothing.
+///
+/// ```
+/// use xfer_actors::{AttemptsEnded, JobId, JobName, PartScheduler, TransferId};
+/// async fn tell_again(scheduler: &actix::Addr<PartScheduler>) -> Result<(), actix::MailboxError> {
+///     scheduler.send(AttemptsEnded { jobs: vec![JobName { transfer: TransferId(7), job: JobId(3) }] }).await
+/// }
+/// ```
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
 pub struct AttemptsEnded {
@@ -53,6 +83,16 @@ pub struct AttemptsEnded {
 }
 
 /// Something of the budget came back after a refusal.
+///
+/// ```
+/// use std::time::Duration;
+/// use xfer_actors::{BudgetFreed, XferSystem};
+/// /// Has the scheduler look whether there is something to hand out, and tells whether it gets to its messages.
+/// async fn is_responsive(system: &XferSystem) -> bool {
+///     let Some(scheduler) = system.part_scheduler() else { return false };
+///     scheduler.send(BudgetFreed).timeout(Duration::from_secs(1)).await.is_ok()
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub struct BudgetFreed;
@@ -72,7 +112,19 @@ const STALE_AFTER: Duration = Duration::from_secs(30);
 /// Retry buckets that are kept; more buckets than that in use at once only share their memory of failures less.
 const MAX_BUCKETS: usize = 1024;
 
-/// The actor that hands jobs out.
+/// The actor that knows whose turn it is: hands out the jobs of all transfers as far as connections and memory go, and repeats what failed.
+///
+/// ```
+/// use xfer_actors::transport::TransportConfig;
+/// use xfer_actors::{Settings, XferSystem};
+///
+/// // What it hands out at once is bounded here: requests, and bytes of memory for parts that must be kept whole.
+/// let settings = Settings { max_connections: 16, memory_limit: 32 << 20, ..Settings::default() };
+/// let system = XferSystem::start(settings, TransportConfig::default())?;
+/// assert!(system.part_scheduler().is_some_and(|scheduler| scheduler.connected()));
+/// assert_eq!((system.in_use().requests, system.in_use().memory), (0, 0));
+/// # Ok::<(), xfer_actors::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct PartScheduler {
     ledger: Arc<Ledger>,

@@ -23,7 +23,7 @@ pub(crate) const DEFAULT_MEMORY_LIMIT: u64 = 64 << 20;
 pub struct Settings {
     /// Lanes, each a thread; default 1. The facade sets it to the cores that the process may use.
     pub lanes: usize,
-    /// Part size in bytes; default 8 MiB as the interface has it.
+    /// Part size in bytes; default 8 MiB, as that of `s3transfer`.
     pub part_size: u64,
     /// Largest object in bytes that is uploaded with one request; default 8 MiB.
     pub multipart_threshold: u64,
@@ -61,6 +61,13 @@ impl Default for Settings {
 }
 
 /// What one transfer has of its own; where nothing is said, the system's [`Settings`] hold.
+///
+/// ```
+/// use xfer_actors::Tuning;
+/// // One transfer that shall leave room for others: small parts, four of them at once.
+/// let tuning = Tuning { part_size: Some(5 << 20), max_requests: Some(4), ..Tuning::default() };
+/// assert_eq!(tuning.progress_interval, None); // as the system has it
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tuning {
     /// Part size in bytes.

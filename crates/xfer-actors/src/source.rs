@@ -1,7 +1,7 @@
 //! Where an upload's bytes come from.
 //!
 //! Two kinds of source behind one type: those whose bytes can be read again at any offset (files, memory), of which a part is
-//! never held whole, and those that are read once, in order (readers, streams), of which the shell keeps a part in memory until the
+//! never held whole, and those that are read once, in order (readers, streams), of which a part is kept in memory until the
 //! store has it. Invariant: what is announced as the length is what is sent, or the upload fails with
 //! [`ErrorKind::SourceChanged`]; a file is compared with what it was when the call was made, at its opening and before the object
 //! is made final.
@@ -179,14 +179,14 @@ impl From<&PathBuf> for UploadSource {
     }
 }
 
-/// A path, as in the interface document: for text to upload use [`UploadSource::bytes`].
+/// A path, and not what is to be uploaded: for text use [`UploadSource::bytes`].
 impl From<&str> for UploadSource {
     fn from(path: &str) -> UploadSource {
         UploadSource::path(path)
     }
 }
 
-/// A path, as in the interface document: for text to upload use [`UploadSource::bytes`].
+/// A path, and not what is to be uploaded: for text use [`UploadSource::bytes`].
 impl From<String> for UploadSource {
     fn from(path: String) -> UploadSource {
         UploadSource::path(path)

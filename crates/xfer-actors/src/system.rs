@@ -16,6 +16,7 @@ use actix::{Actor, Addr, Arbiter, Context, Supervised, System};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::mpsc;
 use xfer_core::args::CallKind;
+use xfer_core::budget::InUse;
 use xfer_core::delete::DeleteMachine;
 use xfer_core::download::{DownloadMachine, DownloadSpec};
 use xfer_core::error::{Error, ErrorKind};
@@ -45,6 +46,19 @@ const FAREWELL: Duration = Duration::from_secs(60);
 const JOIN: Duration = Duration::from_secs(5);
 
 /// Which of the five actors.
+///
+/// ```
+/// # use xfer_actors::transport::TransportConfig;
+/// # use xfer_actors::{Settings, XferSystem};
+/// use xfer_actors::Role;
+/// # let system = XferSystem::start(Settings::default(), TransportConfig::default())?;
+/// // In a test of a service: each of them may die, and transfers go on.
+/// for role in Role::ALL {
+///     system.crash(role);
+/// }
+/// assert!(!system.is_closed());
+/// # Ok::<(), xfer_actors::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// [`Coordinator`].
@@ -79,7 +93,35 @@ impl Role {
     }
 }
 
-/// A handle to a running system. Cheap to clone; the system ends with the last handle.
+/// A handle to a running system: the five actors, their lanes, and who starts them anew. Cheap to clone; the system ends with the last handle,
+/// and stops what goes on then.
+///
+/// ```
+/// use std::sync::{Arc, mpsc};
+/// use xfer_actors::transport::TransportConfig;
+/// use xfer_actors::{Call, EndpointConfig, ErrorKind, ExtraArgs, RequestSerializer, Settings, SignatureVersion, Tuning, XferSystem};
+/// # struct Tell(mpsc::Sender<Result<xfer_actors::TransferOutcome, xfer_actors::Error>>);
+/// # impl xfer_actors::Observer for Tell {
+/// #     fn progressed(&self, _bytes: u64) {}
+/// #     fn finished(&self, result: Result<xfer_actors::TransferOutcome, xfer_actors::Error>) {
+/// #         let _ = self.0.send(result);
+/// #     }
+/// # }
+///
+/// let url = Some("http://127.0.0.1:1".to_owned()); // where nobody listens
+/// let endpoint = EndpointConfig { endpoint_url: url, path_style: true, ..EndpointConfig::new("eu-central-1") };
+/// let serializer = RequestSerializer::builder(endpoint).signature_version(SignatureVersion::Unsigned).build()?;
+/// let mut settings = Settings::default();
+/// settings.retry.max_attempts = 1;
+///
+/// // In a System of its own, or in that of this thread if it has one.
+/// let system = XferSystem::start(settings, TransportConfig::default())?;
+/// let call = Call::delete(&Arc::new(serializer), "bucket", "key", ExtraArgs::new())?;
+/// let (sender, ended) = mpsc::channel();
+/// system.submit(&call, &Tuning::default(), Box::new(Tell(sender)))?; // `Tell`: see `Observer`
+/// assert_eq!(ended.recv()?.unwrap_err().kind(), ErrorKind::Connect);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct XferSystem {
     inner: Arc<Inner>,
@@ -283,7 +325,7 @@ impl XferSystem {
 
     /// Requests in flight and bytes of part memory in use.
     #[must_use]
-    pub fn in_use(&self) -> xfer_core::budget::InUse {
+    pub fn in_use(&self) -> InUse {
         self.inner.ledger.budget.in_use()
     }
 
@@ -299,7 +341,7 @@ impl XferSystem {
         }
     }
 
-    /// Says farewell to the guardian and waits until it has gone, at most `deadline`: true if it has. Transfers that go on are stopped.
+    /// Ends the system, and waits until its actors have gone, at most `deadline`: true if they have. Transfers that go on are stopped.
     /// Blocks; not for use on an executor's thread.
     #[must_use]
     pub fn close(&self, deadline: Duration) -> bool {

@@ -2,21 +2,6 @@
 //!
 //! Turns one command into one task on a lane and reports exactly once. Never retries, never plans: see the PartScheduler and
 //! `xfer_core::upload`.
-//!
-//! ```no_run
-//! use std::sync::Arc;
-//! use actix::Actor;
-//! use xfer_actors::{Call, ExtraArgs, Lanes, PutObject, RequestSerializer, Uploader};
-//!
-//! # async fn example(lanes: Lanes, serializer: Arc<RequestSerializer>) -> Result<(), Box<dyn std::error::Error>> {
-//! let uploader = Uploader::new(lanes).start();
-//! let call = Call::upload(&serializer, "notes.txt", "bucket", "notes.txt", ExtraArgs::new())?;
-//! let length = call.size().unwrap_or_default();
-//! let stored = uploader.send(PutObject::new(&call, length)).await??;
-//! println!("{:?}", stored.object.etag);
-//! # Ok(())
-//! # }
-//! ```
 
 use actix::{Actor, Context, Handler, Supervised};
 
@@ -28,6 +13,22 @@ use crate::fault::Crash;
 use crate::lane::Lanes;
 
 /// The actor that runs the requests of uploads.
+///
+/// ```no_run
+/// # use std::sync::Arc;
+/// use actix::{Actor, Recipient};
+/// use xfer_actors::{Call, ExtraArgs, Lanes, PutObject, RequestSerializer, Uploader};
+///
+/// # async fn example(lanes: Lanes, serializer: Arc<RequestSerializer>) -> Result<(), Box<dyn std::error::Error>> {
+/// let uploader = Uploader::new(lanes).start();
+/// // An actor of the application keeps no more of it than what it sends there.
+/// let store: Recipient<PutObject> = uploader.recipient();
+/// let call = Call::upload(&serializer, "notes.txt", "bucket", "notes.txt", ExtraArgs::new())?;
+/// let stored = store.send(PutObject::new(&call, call.size().unwrap_or_default())).await??;
+/// println!("{:?}", stored.object.etag);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Uploader {
     lanes: Lanes,

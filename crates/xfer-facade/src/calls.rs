@@ -70,7 +70,9 @@ impl TransferCall {
     /// # Errors
     /// What can be seen at once is told at once: [`InvalidArgument`](crate::ErrorKind::InvalidArgument),
     /// [`SourceUnavailable`](crate::ErrorKind::SourceUnavailable), [`TargetUnavailable`](crate::ErrorKind::TargetUnavailable),
-    /// [`ShutDown`](crate::ErrorKind::ShutDown). Nothing was sent then, and no subscriber is told anything.
+    /// [`TooLarge`](crate::ErrorKind::TooLarge) for a source that no object can hold, [`ShutDown`](crate::ErrorKind::ShutDown), and
+    /// [`Internal`](crate::ErrorKind::Internal) when the operating system gives no threads. Nothing was sent then, and no subscriber is told
+    /// anything.
     pub fn start(self) -> Result<TransferFuture, Error> {
         let manager = self.manager.clone();
         manager.start(self).map(|(future, _)| future)

@@ -35,6 +35,10 @@ const MOST_CONNECTIONS: usize = 10_000;
 
 /// Begins a client for a region; with nothing else said it speaks TLS to AWS with the credentials of the standard chain.
 ///
+/// An empty region stands for the configured one: that of the SDK's configuration where [one is given](S3ClientBuilder::from_sdk_config),
+/// else the first of `AWS_REGION`, `AWS_DEFAULT_REGION` and the profile's that is not empty. No network is asked for it, nor the machine's
+/// metadata: where none is configured, [`build`](S3ClientBuilder::build) fails with [`InvalidConfig`](ErrorKind::InvalidConfig).
+///
 /// ```
 /// use xfer_facade::create_s3_client;
 /// let client = create_s3_client("us-west-2")
@@ -78,7 +82,23 @@ enum Identity {
     Anonymous,
 }
 
-/// What a client is made of; see [`create_s3_client`].
+/// What a client is made of; begun by [`create_s3_client`]. Nothing of it has to be said; sizes are in bytes, rates in bytes per second.
+///
+/// ```
+/// use xfer_facade::{ErrorKind, create_s3_client};
+/// let client = create_s3_client("eu-central-1")
+///     .num_threads(4)
+///     .target_throughput(1_250_000_000) // 10 Gbit/s: one connection for each 0.4 of them
+///     .part_size(16 << 20)
+///     .memory_limit(128 << 20)
+///     .anonymous()
+///     .build()?;
+/// assert_eq!((client.num_threads(), client.max_connections(), client.part_size()), (4, 25, 16 << 20));
+/// // What cannot be is refused here, and not by the first transfer.
+/// let refused = create_s3_client("eu-central-1").anonymous().max_connections(0).build();
+/// assert_eq!(refused.map(drop).map_err(|error| error.kind()), Err(ErrorKind::InvalidConfig));
+/// # Ok::<(), xfer_facade::Error>(())
+/// ```
 #[must_use = "a builder does nothing until it is built"]
 pub struct S3ClientBuilder {
     region: String,
@@ -185,8 +205,8 @@ impl S3ClientBuilder {
         self
     }
 
-    /// Bytes of memory for parts that must be kept whole: of sources that are read once, and of targets that take bytes in order. Default
-    /// 64 MiB, or a quarter of what the control group allows if that is less. Files need none of it.
+    /// Bytes of memory for parts that must be kept whole: of sources that are read once, and of targets that take bytes in order. At
+    /// least 1 MiB; default 64 MiB, or a quarter of what the control group allows if that is less. Files need none of it.
     pub fn memory_limit(mut self, bytes: u64) -> Self {
         self.memory_limit = Some(bytes);
         self
@@ -407,6 +427,17 @@ async fn region_of(given: String) -> Option<Region> {
 
 /// A client of one store. Cheap to clone; managers made of the same client share its threads, connections and limits. Its threads
 /// start with the first transfer.
+///
+/// ```
+/// use xfer_facade::{RequestSerializer, TransferManager, create_s3_client};
+/// let client = create_s3_client("us-west-2").anonymous().max_connections(32).build()?;
+/// // Each is shut down by itself; both together have 32 connections.
+/// let backups = TransferManager::new(&client, RequestSerializer::for_client(&client));
+/// let logs = TransferManager::new(&client, RequestSerializer::for_client(&client));
+/// assert_eq!((client.max_connections(), client.peak_connections()), (32, 0));
+/// # let _ = (backups, logs);
+/// # Ok::<(), xfer_facade::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct S3Client {
     inner: Arc<Inner>,
@@ -421,7 +452,7 @@ struct Inner {
 }
 
 impl S3Client {
-    /// The region.
+    /// The region: the one given, or where that was empty the one that was found.
     #[must_use]
     pub fn region(&self) -> &str {
         &self.inner.serializer.endpoint().region
@@ -454,7 +485,7 @@ impl S3Client {
     /// The system of actors behind this client, started if need be: for those who want to send them messages.
     ///
     /// # Errors
-    /// As [`TransferCall::start`](crate::TransferCall::start).
+    /// [`Internal`](ErrorKind::Internal) when the operating system gives no threads.
     pub fn actors(&self) -> Result<XferSystem, Error> {
         self.system()
     }

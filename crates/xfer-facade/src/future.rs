@@ -246,7 +246,23 @@ impl TransferFuture {
     }
 }
 
-/// The events of one transfer, for one listener: what [`TransferFuture::events`] gives, with an example.
+/// The events of one transfer, for one listener: what [`TransferFuture::events`] gives.
+///
+/// ```no_run
+/// use futures_util::StreamExt;
+/// use xfer_facade::{TransferEvent, TransferEvents, TransferFuture};
+///
+/// /// Waits until half of it is there; false if it ended before.
+/// async fn half_way(future: &TransferFuture) -> bool {
+///     let mut events: TransferEvents = future.events();
+///     while let Some(TransferEvent::Progress { total, .. }) = events.next().await {
+///         if future.meta().size().is_some_and(|size| total >= size / 2) {
+///             return true;
+///         }
+///     }
+///     false
+/// }
+/// ```
 #[must_use = "a stream does nothing until it is polled"]
 pub struct TransferEvents(Pin<Box<dyn Stream<Item = TransferEvent> + Send>>);
 

@@ -1,4 +1,4 @@
-//! xfer: a high-throughput S3 transfer manager.
+//! xfer: a high-throughput S3 transfer manager. Uploads, downloads and deletes objects, from plain threads and from async code.
 //!
 //! ```no_run
 //! use xfer_facade::{RequestSerializer, TransferManager, create_s3_client};
@@ -14,9 +14,34 @@
 //! # }
 //! ```
 //!
-//! The same from async code: `manager.upload(..).await?`, or `.start()?` and `.await` the future later. A [`TransferFuture`] can be
-//! cloned, awaited, asked with a timeout and cancelled from anywhere; [`Subscriber`]s are told of its life; [`Shutdown`] ends a manager
-//! in an orderly way. No actor is seen here; whoever wants them finds them in `xfer_actors`.
+//! The same from async code: `manager.upload(..).await?`, or `.start()?` and `.await` the future later.
+//!
+//! | what for | where |
+//! |---|---|
+//! | the store, its credentials, how much at once | [`create_s3_client`], [`Timeouts`], [`RetryPolicy`] |
+//! | calls | [`TransferManager`], [`TransferCall`], [`ExtraArgs`] |
+//! | where bytes come from and go to | [`UploadSource`], [`DownloadTarget`], [`DownloadStream`] |
+//! | waiting, cancelling, listening | [`TransferFuture`], [`Subscriber`], [`TransferEvents`] |
+//! | what a transfer brought | [`TransferOutcome`], [`Verified`] |
+//! | an orderly end | [`Shutdown`], [`TransferManager::scope`] |
+//! | actors, for actix applications | [`S3Client::actors`], and the crate `xfer_actors` |
+//!
+//! Sizes are in bytes and throughputs in bytes per second, wherever nothing else is said.
+//!
+//! Each failure is an [`Error`]: its [`ErrorKind`] is to be matched on, and its text says what went wrong, where, and what may help, on one line
+//! and without a secret. What can be seen at once is told by `start()`, the rest by the future.
+//!
+//! ```no_run
+//! # use xfer_facade::{ErrorKind, TransferManager};
+//! # fn example(manager: &TransferManager) -> Result<(), xfer_facade::Error> {
+//! match manager.download("my-bucket", "model.bin", "/models/model.bin").start()?.result(None) {
+//!     Ok(outcome) => println!("{} bytes, {} requests", outcome.bytes, outcome.attempts),
+//!     Err(error) if error.kind() == ErrorKind::NoSuchKey => println!("not trained yet"),
+//!     Err(error) => return Err(error),
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 mod blocking;
 mod callbacks;

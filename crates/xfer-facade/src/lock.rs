@@ -20,6 +20,23 @@ const FOLDER: &str = "xfer_process_lock";
 static HELD: LazyLock<Mutex<HashMap<String, Weak<Held>>>> = LazyLock::new(Mutex::default);
 
 /// A lock that this process holds. Clones are the same lock; it is freed with the last one, or with the process.
+///
+/// ```
+/// use xfer_facade::{ProcessLock, acquire_process_lock};
+/// /// Kept for as long as transfers are made.
+/// struct Service {
+///     _only_one: ProcessLock,
+/// }
+/// match acquire_process_lock("doc-service")? {
+///     Some(lock) => {
+///         assert_eq!(lock.name(), "doc-service");
+///         let service = Service { _only_one: lock };
+///         # let _ = service;
+///     }
+///     None => eprintln!("another process moves files already"),
+/// }
+/// # Ok::<(), xfer_facade::Error>(())
+/// ```
 #[derive(Clone)]
 #[must_use = "the lock is freed when this is dropped"]
 pub struct ProcessLock {

@@ -21,6 +21,18 @@ use crate::registry::Registry;
 use crate::{DownloadStream, Error, ErrorKind, RequestSerializer, S3Client, TransferConfig, TransferFuture};
 
 /// What becomes of the transfers that go on when a manager is shut down.
+///
+/// ```
+/// # use xfer_facade::{RequestSerializer, create_s3_client};
+/// use xfer_facade::{ErrorKind, Shutdown, TransferManager};
+/// # let client = create_s3_client("us-east-1").anonymous().build()?;
+/// # let serializer = RequestSerializer::for_client(&client);
+/// let manager = TransferManager::new(client, serializer);
+/// manager.shutdown(Shutdown::Drain)?; // or `Shutdown::Cancel`
+/// let late = manager.delete("bucket", "key").start();
+/// assert_eq!(late.unwrap_err().kind(), ErrorKind::ShutDown);
+/// # Ok::<(), xfer_facade::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shutdown {
     /// They are waited for.
@@ -47,6 +59,20 @@ impl Shutdown {
 /// A [`Shutdown`], perhaps with a deadline. When a drain's deadline passes, what still goes on is cancelled, and given 30 s to clean up.
 /// Whoever cancels gives the deadline for the clean-up itself, 30 s if none. What has not ended then is given up: the shutdown says
 /// [`WaitTimeout`](ErrorKind::WaitTimeout), and the clean-up goes on behind it for as long as the program runs.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use xfer_facade::{ErrorKind, Shutdown, ShutdownPlan, TransferManager};
+///
+/// # fn example(manager: &TransferManager, hurry: bool) -> Result<(), xfer_facade::Error> {
+/// let plan: ShutdownPlan = if hurry { Shutdown::Cancel.into() } else { Shutdown::Drain.within(Duration::from_secs(600)) };
+/// match manager.shutdown(plan) {
+///     Err(error) if error.kind() == ErrorKind::WaitTimeout => eprintln!("cut off after ten minutes: {error}"),
+///     ended => ended?,
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShutdownPlan {
     how: Shutdown,
@@ -162,7 +188,7 @@ impl TransferManager {
         TransferCall::new(self, Task::Download(target.into()), bucket, key)
     }
 
-    /// A download as a stream of bytes.
+    /// A download as a stream of bytes: see [`DownloadStream`].
     pub fn download_stream(&self, bucket: &str, key: &str) -> DownloadStream {
         DownloadStream::new(self, bucket, key)
     }
@@ -255,24 +281,24 @@ impl TransferManager {
         })
     }
 
-    /// As [`shutdown`](TransferManager::shutdown), for asynchronous code. Needs a tokio runtime with time if the plan has a deadline or
-    /// cancels.
+    /// As [`shutdown`](TransferManager::shutdown), for asynchronous code; on any executor.
     ///
     /// # Errors
-    /// [`WaitTimeout`](ErrorKind::WaitTimeout) when the deadline passed.
+    /// [`WaitTimeout`](ErrorKind::WaitTimeout) when the deadline passed; [`Internal`](ErrorKind::Internal) when the operating system gives
+    /// no thread that waits for it. The manager is closed then as well.
     pub async fn shutdown_async(&self, plan: impl Into<ShutdownPlan>) -> Result<(), Error> {
         let plan = plan.into();
         let begun = Instant::now();
         self.close(plan);
         let registry = &self.inner.registry;
-        if registry.wait_async(first_deadline(plan, begun)).await {
+        if registry.wait_async(first_deadline(plan, begun)).await.map_err(no_thread)? {
             return Ok(());
         }
         if plan.how == Shutdown::Cancel {
             return Err(self.give_up());
         }
         registry.cancel_all();
-        let ended = registry.wait_async(Instant::now().checked_add(CLEAN_UP)).await;
+        let ended = registry.wait_async(Instant::now().checked_add(CLEAN_UP)).await.map_err(no_thread)?;
         Err(if ended { overdue() } else { self.give_up() })
     }
 
@@ -316,6 +342,10 @@ fn first_deadline(plan: ShutdownPlan, begun: Instant) -> Option<Instant> {
     plan.deadline.or(default).and_then(|deadline| begun.checked_add(deadline))
 }
 
+fn no_thread(error: std::io::Error) -> Error {
+    Error::internal(format!("no thread for the deadline: {error}")).with_source(error)
+}
+
 fn overdue() -> Error {
     Error::new(ErrorKind::WaitTimeout, "the deadline passed: what still went on was cancelled")
 }
@@ -337,7 +367,18 @@ impl fmt::Debug for TransferManager {
     }
 }
 
-/// Makes a [`TransferManager`].
+/// Makes a [`TransferManager`] whose transfers go by numbers, or by a view of the file system, of its own.
+///
+/// ```
+/// use std::time::Duration;
+/// use xfer_facade::{RequestSerializer, TransferConfig, TransferManager, create_s3_client};
+/// # let client = create_s3_client("us-east-1").anonymous().build()?;
+/// let config = TransferConfig::new().multipart_chunksize(64 << 20).progress_interval(Duration::from_secs(1));
+/// let manager = TransferManager::builder(&client, RequestSerializer::for_client(&client)).config(config).build()?;
+/// // Its parts have 64 MiB, those of other managers of this client 8 MiB.
+/// assert_eq!(manager.client().part_size(), 8 << 20);
+/// # Ok::<(), xfer_facade::Error>(())
+/// ```
 #[derive(Debug)]
 #[must_use]
 pub struct TransferManagerBuilder {

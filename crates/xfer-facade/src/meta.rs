@@ -13,6 +13,15 @@ use xfer_core::args::{CallKind, ExtraArgs};
 use xfer_core::id::TransferId;
 
 /// Where a transfer is.
+///
+/// ```no_run
+/// use xfer_facade::{TransferFuture, TransferStatus};
+///
+/// fn still_to_do(futures: &[TransferFuture]) -> usize {
+///     let waits_or_goes_on = |status| matches!(status, TransferStatus::Queued | TransferStatus::Running);
+///     futures.iter().filter(|future| waits_or_goes_on(future.meta().status())).count()
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TransferStatus {
@@ -34,6 +43,17 @@ const FAILED: u8 = 2;
 const CANCELLED: u8 = 3;
 
 /// The arguments of a call, as they were given.
+///
+/// ```
+/// use xfer_facade::{CallKind, on_done_fn};
+/// let log = on_done_fn(|meta, result| {
+///     let args = meta.call_args();
+///     if let (CallKind::Upload, Err(error)) = (args.kind, result) {
+///         eprintln!("{} is not at s3://{}/{}: {error}", args.fileobj, args.bucket, args.key);
+///     }
+/// });
+/// # let _ = log;
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CallArgs {
@@ -86,7 +106,25 @@ impl fmt::Debug for UserContext {
     }
 }
 
-/// A transfer's own data: id, arguments, size, progress.
+/// A transfer's own data: id, arguments, size, progress. Its future has it ([`TransferFuture::meta`](crate::TransferFuture::meta)), and
+/// subscribers are given it.
+///
+/// ```
+/// # use xfer_facade::{RequestSerializer, RetryPolicy, TransferManager, create_s3_client};
+/// use xfer_facade::TransferMeta;
+///
+/// fn percent(meta: &TransferMeta) -> Option<u64> {
+///     let size = meta.size()?; // not known yet of a download that the store has not answered
+///     (meta.bytes_transferred() * 100).checked_div(size)
+/// }
+/// # let nobody = create_s3_client("us-east-1").endpoint_url("http://127.0.0.1:1").path_style(true).anonymous();
+/// # let client = nobody.retry(RetryPolicy { max_attempts: 1, ..RetryPolicy::default() }).build()?;
+/// # let manager = TransferManager::new(&client, RequestSerializer::for_client(&client));
+/// let future = manager.upload(&b"hello"[..], "bucket", "greeting").start()?;
+/// assert_eq!((future.meta().size(), &*future.meta().call_args().key), (Some(5), "greeting"));
+/// # assert!(percent(future.meta()).is_some());
+/// # Ok::<(), xfer_facade::Error>(())
+/// ```
 pub struct TransferMeta {
     call: Arc<Call>,
     args: OnceLock<Box<CallArgs>>,

@@ -3,10 +3,14 @@
 //! Invariants: one that is in here is not dropped before it has ended; once it is closed nothing enters.
 
 use std::collections::HashMap;
+use std::io;
+use std::pin::pin;
+use std::sync::mpsc;
 use std::time::Instant;
 
+use futures_util::future::{Either, select};
 use parking_lot::{Condvar, Mutex};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use xfer_core::id::TransferId;
 
 use crate::TransferFuture;
@@ -107,20 +111,51 @@ impl Registry {
         true
     }
 
-    pub(crate) async fn wait_async(&self, until: Option<Instant>) -> bool {
+    /// The same on any executor, whatever clock that has, or none.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread for the deadline.
+    pub(crate) async fn wait_async(&self, until: Option<Instant>) -> io::Result<bool> {
+        let mut alarm = None;
         loop {
             let emptied = self.emptied_async.notified();
             if self.state.lock().active.is_empty() {
-                return true;
+                return Ok(true);
             }
-            match until {
-                None => emptied.await,
-                Some(until) => {
-                    if tokio::time::timeout_at(until.into(), emptied).await.is_err() {
-                        return self.state.lock().active.is_empty();
-                    }
-                }
+            let Some(until) = until else {
+                emptied.await;
+                continue;
+            };
+            let alarm = match &mut alarm {
+                Some(alarm) => alarm,
+                none => none.insert(Alarm::set(until)?),
+            };
+            if let Either::Right(_) = select(pin!(emptied), &mut alarm.rings).await {
+                return Ok(self.state.lock().active.is_empty());
             }
         }
+    }
+}
+
+/// Rings at a time, from a thread of its own: the only clock that is there whatever runs the caller's futures. The thread goes when this is
+/// dropped.
+struct Alarm {
+    rings: oneshot::Receiver<()>,
+    _set: mpsc::Sender<()>,
+}
+
+impl Alarm {
+    fn set(at: Instant) -> io::Result<Alarm> {
+        let (ring, rings) = oneshot::channel();
+        let (set, dropped) = mpsc::channel::<()>();
+        std::thread::Builder::new().name("xfer-deadline".to_owned()).spawn(move || {
+            if dropped.recv_timeout(at.saturating_duration_since(Instant::now()))
+                == Err(mpsc::RecvTimeoutError::Timeout)
+            {
+                // Nobody may listen any more.
+                let _ = ring.send(());
+            }
+        })?;
+        Ok(Alarm { rings, _set: set })
     }
 }

@@ -26,7 +26,7 @@ pub struct RequestSerializer {
 }
 
 impl RequestSerializer {
-    /// A serializer for the endpoint and the credentials of an SDK configuration.
+    /// A serializer for the endpoint and the credentials of an SDK configuration. An empty region stands for the configuration's.
     #[must_use]
     pub fn new(config: &SdkConfig, region: impl Into<String>, version: SignatureVersion) -> RequestSerializer {
         RequestSerializer { inner: Arc::new(xfer_serializer::RequestSerializer::new(config, region, version)) }

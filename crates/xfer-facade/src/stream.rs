@@ -9,7 +9,7 @@ use futures_core::Stream;
 use xfer_actors::DownloadTarget;
 
 use crate::calls::{Task, TransferCall};
-use crate::{Error, ExtraArgs, Subscriber, TransferFuture, TransferManager};
+use crate::{Error, ErrorKind, ExtraArgs, Subscriber, TransferFuture, TransferManager};
 
 /// A download as a stream: pieces in order, fetched ahead in parallel as far as the memory limit allows, and no further than the
 /// reader follows. The last piece is followed by `None` only when the object has been verified; otherwise by an error.
@@ -36,6 +36,8 @@ pub struct DownloadStream {
 enum State {
     Idle(Box<TransferCall>),
     Running(TransferFuture),
+    /// Was told something too late, which its reader hears of next.
+    Refused(Error, Option<TransferFuture>),
     /// With its future, if it was started.
     Ended(Option<TransferFuture>),
 }
@@ -46,26 +48,29 @@ impl DownloadStream {
         DownloadStream { state: State::Idle(Box::new(call)) }
     }
 
-    fn edit(self, change: impl FnOnce(TransferCall) -> TransferCall) -> DownloadStream {
-        match &self.state {
-            State::Idle(_) => {}
-            State::Running(_) | State::Ended(_) => return self,
-        }
-        let mut this = self;
-        if let State::Idle(call) = std::mem::replace(&mut this.state, State::Ended(None)) {
-            this.state = State::Idle(Box::new(change(*call)));
-        }
-        this
+    fn edit(mut self, what: &str, change: impl FnOnce(TransferCall) -> TransferCall) -> DownloadStream {
+        self.state = match std::mem::replace(&mut self.state, State::Ended(None)) {
+            State::Idle(call) => State::Idle(Box::new(change(*call))),
+            State::Running(future) => {
+                // Bytes that were asked for without these words may be the wrong ones: nobody shall take them for the right ones.
+                future.cancel();
+                State::Refused(too_late(what), Some(future))
+            }
+            State::Refused(_, future) | State::Ended(future) => State::Refused(too_late(what), future),
+        };
+        self
     }
 
-    /// Arguments of the S3 operation; has no effect once the stream has started.
+    /// Arguments of the S3 operation, in the place of those given before. To be given before the stream starts: one that has started is
+    /// cancelled, and its next item is [`InvalidArgument`](ErrorKind::InvalidArgument).
     pub fn extra_args(self, args: ExtraArgs) -> DownloadStream {
-        self.edit(|call| call.extra_args(args))
+        self.edit("extra_args", |call| call.extra_args(args))
     }
 
-    /// Somebody to be told of the transfer's life; has no effect once the stream has started.
+    /// Somebody more to be told of the transfer's life. To be given before the stream starts, as
+    /// [`extra_args`](DownloadStream::extra_args) are.
     pub fn subscriber(self, subscriber: impl Subscriber) -> DownloadStream {
-        self.edit(|call| call.subscriber(subscriber))
+        self.edit("subscriber", |call| call.subscriber(subscriber))
     }
 
     /// Starts now, before the first poll.
@@ -82,7 +87,7 @@ impl DownloadStream {
     pub fn future(&self) -> Option<&TransferFuture> {
         match &self.state {
             State::Running(future) => Some(future),
-            State::Ended(future) => future.as_ref(),
+            State::Refused(_, future) | State::Ended(future) => future.as_ref(),
             State::Idle(_) => None,
         }
     }
@@ -104,6 +109,12 @@ impl Stream for DownloadStream {
         if let Err(error) = self.begin() {
             return Poll::Ready(Some(Err(error)));
         }
+        if matches!(self.state, State::Refused(..))
+            && let State::Refused(error, future) = std::mem::replace(&mut self.state, State::Ended(None))
+        {
+            self.state = State::Ended(future);
+            return Poll::Ready(Some(Err(error)));
+        }
         let State::Running(future) = &self.state else { return Poll::Ready(None) };
         let polled = future.meta().call().poll_piece(context);
         if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
@@ -112,6 +123,10 @@ impl Stream for DownloadStream {
         }
         polled
     }
+}
+
+fn too_late(what: &str) -> Error {
+    Error::new(ErrorKind::InvalidArgument, format!("{what} was given to a stream that had started"))
 }
 
 impl Drop for DownloadStream {
@@ -128,6 +143,7 @@ impl fmt::Debug for DownloadStream {
         match &self.state {
             State::Idle(call) => write!(f, "DownloadStream({call:?}, not started)"),
             State::Running(future) => write!(f, "DownloadStream({:?})", future.meta()),
+            State::Refused(error, _) => write!(f, "DownloadStream({error})"),
             State::Ended(_) => f.write_str("DownloadStream(ended)"),
         }
     }

@@ -28,6 +28,23 @@ use crate::target::Target;
 const GOOD_PROGRESS: u64 = 1 << 20;
 
 /// Who is told what becomes of a transfer. All calls but the first come from the Coordinator's thread and must not block.
+///
+/// ```
+/// use std::sync::mpsc::Sender;
+/// use xfer_actors::{Error, Observer, TransferOutcome};
+///
+/// /// Hands the end on. Sending does not block.
+/// struct Tell(Sender<Result<TransferOutcome, Error>>);
+///
+/// impl Observer for Tell {
+///     fn progressed(&self, _bytes: u64) {}
+///
+///     fn finished(&self, result: Result<TransferOutcome, Error>) {
+///         // Nobody may wait any more.
+///         let _ = self.0.send(result);
+///     }
+/// }
+/// ```
 pub trait Observer: Send + Sync {
     /// The transfer is accepted. Called before everything else, on the thread that submits it.
     fn queued(&self) {}
@@ -44,7 +61,20 @@ pub trait Observer: Send + Sync {
     }
 }
 
-/// A transfer as the actors know it.
+/// A transfer as the actors know it: what [`XferSystem::submit`](crate::XferSystem::submit) gives.
+///
+/// ```
+/// use std::sync::Arc;
+/// use xfer_actors::{Call, Error, Observer, Tuning, XferSystem};
+///
+/// fn start_and_cancel(system: &XferSystem, call: &Arc<Call>, observer: Box<dyn Observer>) -> Result<(), Error> {
+///     let transfer = system.submit(call, &Tuning::default(), observer)?;
+///     if !system.cancel(&transfer) {
+///         println!("{}: too late, all {} bytes are there", transfer.id(), transfer.call().bytes_transferred());
+///     }
+///     Ok(())
+/// }
+/// ```
 pub struct Transfer {
     pub(crate) call: Arc<Call>,
     pub(crate) machine: Mutex<MachineSlot>,

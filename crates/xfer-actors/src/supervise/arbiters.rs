@@ -16,6 +16,12 @@ use tokio::sync::oneshot;
 const FIRST_TASK: Duration = Duration::from_secs(10);
 
 /// Why an arbiter could not be started.
+///
+/// ```
+/// use xfer_actors::supervise::{ArbiterPool, PoolError};
+/// // Threads for actors need a System around them; a plain thread has none.
+/// assert!(matches!(ArbiterPool::start("control", 1), Err(PoolError::NoSystem)));
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum PoolError {
     /// Arbiters belong to an actix System, and this thread has none.
@@ -44,6 +50,20 @@ pub enum PoolError {
 }
 
 /// What a probe found.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use xfer_actors::supervise::{ArbiterPool, Health, PoolError};
+///
+/// async fn look_after(pool: &mut ArbiterPool) -> Result<(), PoolError> {
+///     match pool.probe(0, Duration::from_secs(1)).await {
+///         Health::Alive => {}
+///         Health::Busy => eprintln!("something blocks the thread of the actors"),
+///         Health::Dead => drop(pool.replace(0)?),
+///     }
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
     /// It ran the probe.
@@ -55,6 +75,19 @@ pub enum Health {
 }
 
 /// What [`ArbiterPool::stop`] achieved.
+///
+/// ```
+/// use std::time::Duration;
+/// use xfer_actors::supervise::ArbiterPool;
+///
+/// actix::System::new().block_on(async {
+///     let pool = ArbiterPool::start("control", 2)?;
+///     let stopped = pool.stop(Duration::from_secs(5));
+///     assert!(stopped.left.is_empty(), "still busy: {:?}", stopped.left);
+///     Ok::<(), xfer_actors::supervise::PoolError>(())
+/// })
+/// # .unwrap();
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct Stopped {

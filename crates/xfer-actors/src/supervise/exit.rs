@@ -10,6 +10,19 @@ use xfer_core::restart::{ChildName, ExitReason};
 use super::unwind::guarded;
 
 /// A child is gone for good: it is not restarted by whoever ran it, and its address is closed.
+///
+/// ```
+/// use xfer_actors::supervise::{ChildExit, ExitReason};
+/// fn line(exit: &ChildExit) -> String {
+///     match &exit.reason {
+///         ExitReason::Normal => format!("{} has stopped", exit.name),
+///         ExitReason::Escalated { restarts, panic_text } => format!("{} after {restarts} restarts: {panic_text}", exit.name),
+///         ExitReason::Aborted => format!("the thread of {} has gone", exit.name),
+///     }
+/// }
+/// let exit = ChildExit { name: "indexer".into(), generation: 1, reason: ExitReason::Aborted };
+/// assert_eq!(line(&exit), "the thread of indexer has gone");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChildExit {
     /// The child's name.

@@ -56,6 +56,17 @@ pub const DEFAULT_MAILBOX: usize = 16;
 const LARGEST_MAILBOX: usize = 1 << 24;
 
 /// Who the child is and how it is kept alive.
+///
+/// ```
+/// use std::time::Duration;
+/// use xfer_actors::supervise::{ChildSpec, RestartMode, RestartPolicy};
+///
+/// // Ten panics or stops a minute are put up with.
+/// let window = Duration::from_secs(60);
+/// let policy = RestartPolicy { mode: RestartMode::Permanent, max_restarts: 10, window, ..RestartPolicy::default() };
+/// let spec = ChildSpec { mailbox: 0, ..ChildSpec::new("indexer", 1).policy(policy) };
+/// assert_eq!((spec.policy.max_restarts, spec.mailbox), (10, 0)); // no bound on the mailbox
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChildSpec {
     /// The name in logs and in the exit.

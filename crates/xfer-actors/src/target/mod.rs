@@ -1,9 +1,9 @@
 //! Where a download's bytes go.
 //!
 //! Positioned targets (files, memory, seekable writers) take each byte at its offset, in any order. In-order targets (writers,
-//! streams) sit behind a [`reorder`] buffer that the machine's window bounds.
+//! streams) sit behind a buffer that puts them in order, and takes in no more than the memory limit allows.
 //!
-//! Invariants: a file is written under a temporary name beside the target and takes the target's name only by [`Target::commit`];
+//! Invariants: a file is written under a temporary name beside the target and takes the target's name only when it is made final;
 //! the temporary file has one owner, which removes it when the download ends in any other way.
 
 pub(crate) mod direct;
@@ -28,6 +28,14 @@ pub(crate) use memory::MemoryTarget;
 pub(crate) use reorder::{Consumer, OrderedTarget};
 
 /// What can be written at any offset.
+///
+/// ```
+/// use std::io::Cursor;
+/// use xfer_actors::target::WriteSeek;
+/// // Nothing has to be done for it.
+/// let targets: Vec<Box<dyn WriteSeek>> = vec![Box::new(Cursor::new(Vec::new())), Box::new(std::io::empty())];
+/// # let _ = targets;
+/// ```
 pub trait WriteSeek: Write + Seek + Send {}
 
 impl<T: Write + Seek + Send> WriteSeek for T {}

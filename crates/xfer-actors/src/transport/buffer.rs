@@ -51,6 +51,19 @@ impl BufferPool {
 
 /// A piece of a body that owns its memory, for handing to another thread. Its buffer goes back to the lane it came from, or is
 /// freed when that lane is gone or has enough.
+///
+/// ```no_run
+/// # use std::{io::Write, sync::mpsc::Sender};
+/// # use xfer_actors::transport::{Connection, OwnedChunk, TransportError};
+/// # async fn f(mut connection: Connection, writer: Sender<OwnedChunk>) -> Result<(), TransportError> {
+/// // To a thread that writes them to a slow disk; nothing is copied.
+/// while let Some(chunk) = connection.next_owned_chunk().await? {
+///     if writer.send(chunk).is_err() {
+///         break;
+///     }
+/// }
+/// # Ok(()) }
+/// ```
 pub struct OwnedChunk {
     buffer: Box<[u8]>,
     range: Range<usize>,

@@ -27,6 +27,21 @@ use super::wire::{Patience, Received, Wire, Written};
 const MAX_INTERIM: usize = 100;
 
 /// How far a send came.
+///
+/// ```no_run
+/// # use xfer_actors::transport::{Connection, Sent, TransportError};
+/// # async fn f(connection: &mut Connection, head: &[u8], pieces: &[&[u8]]) -> Result<(), TransportError> {
+/// let mut sent = connection.send(&[head]).await?;
+/// for piece in pieces {
+///     if sent == Sent::AnsweredEarly {
+///         break; // most likely a refusal
+///     }
+///     sent = connection.send(&[piece]).await?;
+/// }
+/// let answer = connection.read_head(false).await?;
+/// # let _ = answer;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Sent {
@@ -50,6 +65,21 @@ enum Phase {
 
 /// A connection checked out of a [`super::Pool`], for one exchange: [`Self::send`] (as often as needed), [`Self::read_head`], the
 /// body, [`Self::release`].
+///
+/// ```no_run
+/// # use xfer_actors::transport::{Origin, Pool, Sent, TransportError};
+/// # async fn f(pool: &Pool, origin: &Origin) -> Result<(), TransportError> {
+/// let mut connection = pool.checkout(origin).await?;
+/// let mut request = Vec::new();
+/// connection.encode_head(&mut request, "PUT", "/bucket/key", [("host", origin.host()), ("content-length", "5")])?;
+/// let sent = connection.send(&[&request, b"hello"]).await?;
+/// let answer = connection.read_head(false).await?;
+/// if sent != Sent::Whole || answer.status() != 200 {
+///     println!("{}", String::from_utf8_lossy(&connection.read_body(64 << 10).await?));
+/// }
+/// connection.release(); // kept, if it can serve again
+/// # Ok(()) }
+/// ```
 pub struct Connection {
     pool: Rc<PoolInner>,
     origin: Origin,

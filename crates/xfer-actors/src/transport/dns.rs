@@ -33,12 +33,40 @@ const MAX_NAMES: usize = 10_000;
 pub type ResolveFuture<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send + 'a>>;
 
 /// Turns names into addresses. Literal addresses never come here.
+///
+/// ```
+/// use std::sync::Arc;
+/// use xfer_actors::transport::{Resolve, ResolveFuture, SystemResolver, TransportConfig};
+///
+/// /// One name is served by this machine, whatever the system says.
+/// #[derive(Debug)]
+/// struct Pinned;
+///
+/// impl Resolve for Pinned {
+///     fn resolve<'a>(&'a self, host: &'a str) -> ResolveFuture<'a> {
+///         match host {
+///             "store.internal" => Box::pin(async { Ok(vec![[127, 0, 0, 1].into()]) }),
+///             _ => SystemResolver.resolve(host),
+///         }
+///     }
+/// }
+/// let config = TransportConfig { resolver: Arc::new(Pinned), ..TransportConfig::default() };
+/// # let _ = config;
+/// ```
 pub trait Resolve: Send + Sync + std::fmt::Debug {
     /// All addresses of a name, best first.
     fn resolve<'a>(&'a self, host: &'a str) -> ResolveFuture<'a>;
 }
 
 /// The system's resolver (`getaddrinfo`, on tokio's blocking threads).
+///
+/// ```no_run
+/// # async fn f() -> std::io::Result<()> {
+/// use xfer_actors::transport::{Resolve, SystemResolver};
+/// let addresses = SystemResolver.resolve("s3.eu-central-1.amazonaws.com").await?;
+/// println!("{addresses:?}");
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemResolver;
 

@@ -9,6 +9,16 @@ use std::time::Duration;
 use thiserror::Error;
 
 /// How far an exchange had come when its connection died.
+///
+/// ```
+/// use xfer_actors::transport::{Progress, TransportError};
+/// // A kept connection that the server had closed meanwhile: the request may be sent again at once.
+/// let kept = Progress { reused: true, sent_any: true, received_any: false };
+/// assert!(TransportError::Closed(kept).is_stale_connection());
+/// // Not so when it was new, or when the answer had begun.
+/// assert!(!TransportError::Closed(Progress { reused: false, ..kept }).is_stale_connection());
+/// assert!(!TransportError::Closed(Progress { received_any: true, ..kept }).is_stale_connection());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// The connection had served an earlier exchange.
@@ -20,6 +30,18 @@ pub struct Progress {
 }
 
 /// What part of TLS failed.
+///
+/// ```
+/// use xfer_actors::transport::{TlsFailure, TransportError};
+/// fn advice(error: &TransportError) -> &'static str {
+///     match error {
+///         TransportError::Tls { failure: TlsFailure::Certificate, .. } => "give the server's authority by Verify::CaBundle",
+///         TransportError::Tls { failure: TlsFailure::Interrupted, .. } => "try again",
+///         TransportError::Tls { .. } => "is that a TLS port?",
+///         _ => "",
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TlsFailure {
@@ -35,6 +57,13 @@ pub enum TlsFailure {
 }
 
 /// What a proxy did wrong.
+///
+/// ```
+/// use xfer_actors::transport::{ProxyFailure, ProxyPolicy, SharedTransport, TransportConfig, TransportError};
+/// let proxy = ProxyPolicy::Explicit { url: "socks5://proxy.example".to_owned(), no_proxy: String::new() };
+/// let refused = SharedTransport::new(TransportConfig { proxy, ..TransportConfig::default() });
+/// assert!(matches!(refused, Err(TransportError::Proxy { failure: ProxyFailure::Url(_), .. })));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProxyFailure {
@@ -63,6 +92,18 @@ impl std::fmt::Display for ProxyFailure {
 }
 
 /// Why a connection could not be had, or an exchange not be finished.
+///
+/// ```
+/// use xfer_actors::transport::{Origin, TransportError};
+/// let error = "https://bucket.example/key".parse::<Origin>().unwrap_err();
+/// assert!(matches!(error, TransportError::InvalidOrigin(_)));
+///
+/// fn may_fare_better(error: &TransportError) -> bool {
+///     use TransportError as E;
+///     error.is_stale_connection() || matches!(error, E::ConnectTimeout { .. } | E::IdleTimeout { .. } | E::Reset(_))
+/// }
+/// # assert!(!may_fare_better(&error));
+/// ```
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransportError {

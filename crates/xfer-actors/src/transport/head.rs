@@ -18,6 +18,14 @@ const USUAL_HEADERS: usize = 100;
 pub(crate) const MANY_HEADERS: usize = 2048;
 
 /// A response's headers, in the order they came.
+///
+/// ```
+/// use xfer_actors::transport::HeaderList;
+/// let headers: HeaderList = [("ETag", "\"abc\""), ("x-amz-meta-a", "1"), ("X-Amz-Meta-A", "2")].into_iter().collect();
+/// assert_eq!((headers.get("etag"), headers.len()), (Some("\"abc\""), 3));
+/// assert_eq!(headers.all("x-amz-meta-a").collect::<Vec<_>>(), ["1", "2"]);
+/// assert!(!format!("{headers:?}").contains("abc"), "values may be secrets");
+/// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct HeaderList {
     text: String,
@@ -77,6 +85,15 @@ impl fmt::Debug for HeaderList {
 }
 
 /// The head of a final response (never 1xx).
+///
+/// ```no_run
+/// # use xfer_actors::transport::{Connection, TransportError};
+/// # async fn f(connection: &mut Connection) -> Result<(), TransportError> {
+/// let answer = connection.read_head(false).await?;
+/// let length: Option<u64> = answer.header("content-length").and_then(|bytes| bytes.parse().ok());
+/// println!("{}, {length:?} bytes", answer.status());
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResponseHead {
     status: u16,

@@ -10,6 +10,12 @@ use std::sync::Arc;
 use super::error::TransportError;
 
 /// Plain text or TLS.
+///
+/// ```
+/// use xfer_actors::transport::Scheme;
+/// assert_eq!((Scheme::Http.default_port(), Scheme::Https.default_port()), (80, 443));
+/// assert_eq!(Scheme::Https.as_str(), "https");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scheme {
     /// Plain HTTP; port 80 unless said.

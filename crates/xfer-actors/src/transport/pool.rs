@@ -26,6 +26,18 @@ use super::tunnel;
 use super::wire::{Patience, Wire};
 
 /// A lane's connections. Cheap to clone; all clones are one pool. Stays on its thread.
+///
+/// ```no_run
+/// # use xfer_actors::transport::{Origin, Pool, SharedTransport, TransportConfig, TransportError};
+/// # async fn f(origin: Origin) -> Result<(), TransportError> {
+/// let shared = SharedTransport::new(TransportConfig::default())?;
+/// let pool = Pool::new(shared).limited(8);
+/// let connection = pool.checkout(&origin).await?;
+/// println!("{:?}, {}", connection.remote_addr(), if connection.is_reused() { "kept" } else { "new" });
+/// drop(connection); // closed, and not kept: only `release` gives it back
+/// assert_eq!((pool.idle_connections(), pool.shared().open_connections()), (0, 0));
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Pool {
     inner: Rc<PoolInner>,

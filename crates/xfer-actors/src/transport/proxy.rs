@@ -18,6 +18,18 @@ use super::error::{ProxyFailure, TransportError};
 use super::origin::{Origin, Scheme, split_port};
 
 /// Where the choice of a proxy comes from.
+///
+/// ```
+/// use xfer_actors::transport::{ProxyPolicy, SharedTransport, TransportConfig};
+/// let proxy = ProxyPolicy::Explicit {
+///     url: "http://user:password@proxy.example:3128".to_owned(),
+///     no_proxy: "localhost, .internal.example".to_owned(),
+/// };
+/// assert_eq!(format!("{proxy:?}"), "Explicit(..)"); // shows no password
+/// let shared = SharedTransport::new(TransportConfig { proxy, ..TransportConfig::default() })?;
+/// # let _ = shared;
+/// # Ok::<(), xfer_actors::transport::TransportError>(())
+/// ```
 #[derive(Clone, Default)]
 pub enum ProxyPolicy {
     /// Never use one.

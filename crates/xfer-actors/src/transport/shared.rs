@@ -11,6 +11,15 @@ use super::proxy::ProxyRules;
 use super::tls::TlsSource;
 
 /// The shared half of the transport; one per system, behind an [`Arc`], handed to each lane's [`super::Pool`].
+///
+/// ```
+/// use std::time::Duration;
+/// use xfer_actors::transport::{SharedTransport, TransportConfig};
+/// let config = TransportConfig { connect_timeout: Duration::from_secs(1), ..TransportConfig::default() };
+/// let shared = SharedTransport::new(config)?;
+/// assert_eq!((shared.open_connections(), shared.peak_connections()), (0, 0));
+/// # Ok::<(), xfer_actors::transport::TransportError>(())
+/// ```
 pub struct SharedTransport {
     pub(crate) config: TransportConfig,
     pub(crate) proxies: ProxyRules,

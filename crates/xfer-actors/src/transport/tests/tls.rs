@@ -1,8 +1,10 @@
 //! TLS against rustls's server, with certificates of our own making.
 
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{HandshakeKind, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -74,9 +77,9 @@ where
     Fut: Future<Output = io::Result<()>> + 'static,
 {
     let acceptor = TlsAcceptor::from(Arc::new(config));
-    let script = std::rc::Rc::new(script);
+    let script = Rc::new(script);
     server(move |_, stream| {
-        let (acceptor, script) = (acceptor.clone(), std::rc::Rc::clone(&script));
+        let (acceptor, script) = (acceptor.clone(), Rc::clone(&script));
         async move {
             match acceptor.accept(stream).await {
                 Ok(secure) => script(secure).await,
@@ -317,10 +320,10 @@ fn keys_may_change_in_the_middle() {
 fn sessions_are_resumed() {
     lane(async {
         let authority = Authority::new();
-        let kinds = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+        let kinds = Rc::new(RefCell::new(Vec::new()));
         let mut config = authority.server_config(NAMES);
         config.send_tls13_tickets = 2;
-        let seen = std::rc::Rc::clone(&kinds);
+        let seen = Rc::clone(&kinds);
         let address = scripted(config, move |secure| {
             seen.borrow_mut().push(secure.get_ref().1.handshake_kind().unwrap());
             hello(secure, |_, _| {})
@@ -508,5 +511,150 @@ fn a_record_that_was_tampered_with_is_an_error() {
         assert!(matches!(&failure, TransportError::Tls { failure: TlsFailure::Record, .. }), "{failure:?}");
         connection.release();
         assert_eq!(pool.shared().open_connections(), 0);
+    });
+}
+
+/// Cuts what a server says on its way to the client.
+#[derive(Default)]
+struct Cutter {
+    /// Behind so many bytes since the client spoke last; 0 for nowhere.
+    behind: Cell<usize>,
+    /// Behind each byte.
+    everywhere: Cell<bool>,
+    /// Bytes since the client spoke last, and how many of the cuts in them the client has seen.
+    sent: Cell<usize>,
+    seen: Cell<usize>,
+    /// Told whenever the client has done what it could.
+    polled: Notify,
+}
+
+impl Cutter {
+    /// A server that passes everything on.
+    async fn before(self: &Rc<Self>, server_address: SocketAddr) -> SocketAddr {
+        let cutter = Rc::clone(self);
+        server(move |_, mut client| {
+            let cutter = Rc::clone(&cutter);
+            async move {
+                let mut onward = TcpStream::connect(server_address).await?;
+                let (mut from_client, mut from_server) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+                loop {
+                    tokio::select! {
+                        n = client.read(&mut from_client) => {
+                            let n = n?;
+                            cutter.sent.set(0);
+                            cutter.seen.set(0);
+                            onward.write_all(&from_client[..n]).await?;
+                            if n == 0 {
+                                onward.shutdown().await?;
+                                return std::future::pending().await;
+                            }
+                        }
+                        n = onward.read(&mut from_server) => cutter.pass(&mut client, &from_server[..n?]).await?,
+                    }
+                }
+            }
+        })
+        .await
+    }
+
+    async fn pass(&self, client: &mut TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let sent = self.sent.get();
+            let to_cut = match self.everywhere.get() {
+                true => Some(1),
+                false => self.behind.get().checked_sub(sent).filter(|more| (1..=bytes.len()).contains(more)),
+            };
+            let (piece, rest) = bytes.split_at(to_cut.unwrap_or(bytes.len()));
+            let polled = self.polled.notified();
+            client.write_all(piece).await?;
+            if to_cut.is_some() {
+                // The client comes first on this thread, and reads all that there is: the rest is not there yet.
+                tokio::time::timeout(Duration::from_secs(5), polled).await.expect("the client does not listen");
+                self.seen.set(self.seen.get() + 1);
+            }
+            self.sent.set(sent + piece.len());
+            bytes = rest;
+        }
+        Ok(())
+    }
+
+    /// A GET that tells the cutter of its progress.
+    async fn get(self: &Rc<Self>, pool: &Pool, origin: &Origin) -> Result<(u16, Vec<u8>), TransportError> {
+        let (cutter, pool, origin) = (Rc::clone(self), pool.clone(), origin.clone());
+        // In a task of its own: such a one is polled when it is woken and not otherwise.
+        let task = tokio::task::spawn_local(async move {
+            let mut got = std::pin::pin!(get(&pool, &origin));
+            std::future::poll_fn(|context| {
+                let got = got.as_mut().poll(context);
+                cutter.polled.notify_waiters();
+                got
+            })
+            .await
+        });
+        task.await.unwrap()
+    }
+}
+
+/// Answers each request with several records, in TLS 1.3 with new keys in the middle; notes it when the client complains.
+async fn in_records(mut secure: Secure, complaints: Rc<RefCell<Vec<String>>>) -> io::Result<()> {
+    loop {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            match secure.read_u8().await {
+                Ok(byte) => head.push(byte),
+                // An alert is another error than a close without one, which is the usual end.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+                Err(error) => {
+                    complaints.borrow_mut().push(error.to_string());
+                    return Ok(());
+                }
+            }
+        }
+        for piece in ["HTTP/1.1 200 OK\r\ncontent-le", "ngth: 12\r\n\r\nhel", "l", "o, worl"] {
+            secure.write_all(piece.as_bytes()).await?;
+            secure.flush().await?;
+        }
+        if secure.get_ref().1.protocol_version() == Some(rustls::ProtocolVersion::TLSv1_3) {
+            secure.get_mut().1.refresh_traffic_keys().unwrap();
+        }
+        secure.write_all(b"d").await?;
+        secure.flush().await?;
+    }
+}
+
+#[test]
+fn records_may_be_cut_at_every_place() {
+    lane(async {
+        let authority = Authority::new();
+        for config in [authority.server_config(NAMES), authority.tls12(NAMES)] {
+            let complaints: Rc<RefCell<Vec<String>>> = Rc::default();
+            let noted = Rc::clone(&complaints);
+            let behind = scripted(config, move |secure| in_records(secure, Rc::clone(&noted))).await;
+            let cutter = Rc::new(Cutter::default());
+            let origin = secure_origin(cutter.before(behind).await);
+            let whole = || Ok((200, b"hello, world".to_vec()));
+
+            // Behind each byte at once, the handshake's and the tickets' included.
+            let pool = pool(authority.trusting());
+            cutter.everywhere.set(true);
+            assert_eq!(cutter.get(&pool, &origin).await, whole());
+            assert!(cutter.seen.get() > 100 && cutter.seen.get() == cutter.sent.get());
+            cutter.everywhere.set(false);
+
+            // Each place for itself, with all the rest behind it at once; over the same session.
+            assert_eq!(cutter.get(&pool, &origin).await, whole());
+            let length = cutter.sent.get();
+            assert!(length > 100);
+            for place in 1..=length {
+                cutter.behind.set(place);
+                assert_eq!(cutter.get(&pool, &origin).await, whole(), "cut behind byte {place} of {length}");
+                assert_eq!((cutter.sent.get(), cutter.seen.get()), (length, 1));
+            }
+            assert_eq!(pool.shared().peak_connections(), 1);
+            drop(pool);
+            // So that the server sees the end, or the complaint.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            assert_eq!(*complaints.borrow(), [""; 0]);
+        }
     });
 }

@@ -12,6 +12,14 @@ use rustls::{CipherSuite, ClientConfig, DigitallySignedStruct, RootCertStore, Si
 use crate::transport::error::TransportError;
 
 /// Whose certificates are trusted.
+///
+/// ```
+/// use xfer_actors::transport::{SharedTransport, TransportConfig, TransportError, Verify};
+/// let verify = Verify::CaBundle("/no/such/authority.pem".into());
+/// // Read here, and not with the first connection.
+/// let refused = SharedTransport::new(TransportConfig { verify, ..TransportConfig::default() });
+/// assert!(matches!(refused, Err(TransportError::TlsConfig(_))));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Verify {
     /// The system's roots (`SSL_CERT_FILE` and `SSL_CERT_DIR` are respected), loaded when the first https connection is made.
