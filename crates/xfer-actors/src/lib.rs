@@ -41,6 +41,7 @@ mod command;
 mod contention;
 mod coordinator;
 mod deleter;
+mod descriptors;
 mod disk;
 mod downloader;
 mod fault;

@@ -25,6 +25,7 @@ use xfer_core::error::{Error, ErrorKind};
 use xfer_core::id::PartNumber;
 
 use crate::budget::Permit;
+use crate::descriptors::open_error;
 use crate::disk::GatedFile;
 use crate::os::{OsUtils, absolute};
 
@@ -309,9 +310,8 @@ impl FileSource {
         if let Some(file) = &*place {
             return Ok(Arc::clone(file));
         }
-        let file = File::open(&self.path).map_err(|error| {
-            Error::new(ErrorKind::SourceUnavailable, error.to_string()).in_file(&self.path).with_source(error)
-        })?;
+        let file = File::open(&self.path)
+            .map_err(|error| open_error(error, ErrorKind::SourceUnavailable).in_file(&self.path))?;
         self.compare(&file)?;
         Ok(Arc::clone(place.insert(Arc::new(GatedFile::from(file)))))
     }

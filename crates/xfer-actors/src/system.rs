@@ -27,6 +27,7 @@ use xfer_core::upload::{UploadMachine, UploadSpec};
 use crate::call::Call;
 use crate::coordinator::{Coordinator, StartTransfer};
 use crate::deleter::Deleter;
+use crate::descriptors;
 use crate::downloader::Downloader;
 use crate::fault::Crash;
 use crate::lane::Lanes;
@@ -34,7 +35,7 @@ use crate::ledger::{Ledger, Observer, Transfer};
 use crate::scheduler::PartScheduler;
 use crate::settings::{Settings, Tuning};
 use crate::source::Source;
-use crate::supervise::{ArbiterPool, ChildExit, ChildSpec, Family, start_supervised};
+use crate::supervise::{ArbiterPool, ChildExit, ChildSpec, Family, PoolError, start_supervised};
 use crate::target::Target;
 use crate::transport::{SharedTransport, TransportConfig};
 use crate::uploader::Uploader;
@@ -175,9 +176,7 @@ impl XferSystem {
     }
 
     fn begin(settings: Settings, transport: Arc<SharedTransport>, home: Home) -> Result<XferSystem, Error> {
-        let no_threads = |error: std::io::Error| {
-            Error::internal(format!("the operating system gives no thread: {error}")).with_source(error)
-        };
+        let no_threads = |error: std::io::Error| not_started("threads", error);
         let lanes =
             Lanes::start_limited(settings.lanes, settings.max_connections.max(1), transport).map_err(no_threads)?;
         lanes.write_directly_from(settings.direct_writes_from);
@@ -429,13 +428,23 @@ struct Guardian {
     _ended: std_mpsc::Sender<()>,
 }
 
+/// The system does not come up for want of threads, or of descriptors for their event queues.
+fn not_started(what: &str, error: std::io::Error) -> Error {
+    let kind = descriptors::kind_of(&error, ErrorKind::Internal);
+    Error::new(kind, format!("{what} cannot be started: {error}")).with_source(error)
+}
+
 impl Guardian {
     async fn run(mut self, mut words: mpsc::UnboundedReceiver<Word>, ready: std_mpsc::Sender<Result<(), Error>>) {
         let mut arbiters = match ArbiterPool::start("xfer-control", 1) {
             Ok(arbiters) => arbiters,
             Err(error) => {
                 // Nobody waits any more if the starter has died.
-                let _ = ready.send(Err(Error::internal("the actors' thread cannot be started").with_source(error)));
+                let error = match error {
+                    PoolError::Start { source, .. } => not_started("the actors' thread", source),
+                    error => Error::internal("the actors' thread cannot be started").with_source(error),
+                };
+                let _ = ready.send(Err(error));
                 return;
             }
         };

@@ -175,6 +175,55 @@ fn many_small_objects_in_one_run() {
     assert_eq!(server.stats().count(Op::PutObject), count as u64);
 }
 
+/// How many descriptors the program has open while it uploads one file in one request: what it takes whatever it does.
+#[cfg(target_os = "linux")]
+fn least_descriptors(server: &ServerHandle, source: &Path) -> usize {
+    let gate = Gate::new();
+    server.inject(FaultRule::on(Op::PutObject).then(Action::Hold(gate.clone())));
+    let mut child = xfer(server).args(["--path-style", "cp"]).arg(source).arg("s3://bucket/held").spawn().unwrap();
+    assert!(gate.arrived_blocking(1, LONG));
+    let open = fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap().count();
+    gate.open();
+    assert!(child.wait().unwrap().success());
+    open
+}
+
+/// Ten requests at once would take twenty.
+#[cfg(target_os = "linux")]
+#[test]
+fn with_few_descriptors_it_takes_longer_and_loses_nothing() {
+    let server = TestServer::start();
+    let folder = tempfile::tempdir().unwrap();
+    let small = folder.path().join("small");
+    pattern::file(&small, 1, 1_000).unwrap();
+    let large = folder.path().join("large");
+    pattern::file(&large, 2, 100 << 20).unwrap();
+    let few = least_descriptors(&server, &small) + 6;
+    let limited = |limit: usize| {
+        let mut shell = Command::new("sh");
+        environment_of(&xfer(&server), &mut shell);
+        shell.args(["-c", "ulimit -n $0; exec \"$@\"", &limit.to_string(), env!("CARGO_BIN_EXE_xfer"), "--path-style"]);
+        shell
+    };
+
+    let mut jobs = format!("cp {} s3://bucket/large\n", large.display());
+    for number in 0..100 {
+        jobs += &format!("cp s3://bucket/held {}/{number}\n", folder.path().display());
+    }
+    let list = folder.path().join("jobs");
+    fs::write(&list, jobs).unwrap();
+    run(limited(few).arg("run").arg(&list), 0);
+    run(limited(few).args(["cp", "s3://bucket/large"]).arg(folder.path().join("back")), 0);
+    pattern::check_file(folder.path().join("back"), 2, 100 << 20).unwrap();
+    for number in 0..100 {
+        pattern::check_file(folder.path().join(number.to_string()), 1, 1_000).unwrap();
+    }
+    assert!(server.open_uploads().is_empty());
+
+    let told = said(&run(limited(few - 10).arg("cp").arg(&small).arg("s3://bucket/never"), 1));
+    assert!(told.contains("too many files and connections are open") && told.contains("ulimit -n"), "{told}");
+}
+
 #[test]
 fn json_has_a_line_for_each_and_a_summary() {
     let server = TestServer::start();

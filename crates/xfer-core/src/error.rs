@@ -40,6 +40,9 @@ pub enum ErrorKind {
     Dns,
     /// No connection could be made.
     Connect,
+    /// This process, or the machine, has as many files and connections open as it may: the limit is `RLIMIT_NOFILE` of the process, which
+    /// `ulimit -n` shows, or that of the system.
+    TooManyOpenFiles,
     /// TLS failed: an unknown certificate, a wrong name, no common version.
     Tls,
     /// A deadline of one request passed: no connection, no first byte, no progress.
@@ -99,7 +102,7 @@ pub enum RetryClass {
     Never,
     /// Try again after a pause: network trouble.
     Transient,
-    /// Try again after a longer pause, and count it as pressure: the store asks for less.
+    /// Try again after a longer pause, and count it as pressure: the store asks for less, or this machine has no more to give.
     Throttling,
     /// Try again after a pause: the store is in trouble.
     Server,
@@ -127,6 +130,7 @@ impl ErrorKind {
         ErrorKind::Credentials,
         ErrorKind::Dns,
         ErrorKind::Connect,
+        ErrorKind::TooManyOpenFiles,
         ErrorKind::Tls,
         ErrorKind::RequestTimeout,
         ErrorKind::ConnectionLost,
@@ -164,7 +168,8 @@ impl ErrorKind {
             }
             // The bytes that a store got wrong are sent again, those that came wrong are fetched again: an attempt each.
             K::ChecksumMismatch => RetryClass::Transient,
-            K::Throttled => RetryClass::Throttling,
+            // Fewer requests at once have fewer connections and files open.
+            K::Throttled | K::TooManyOpenFiles => RetryClass::Throttling,
             K::ServiceUnavailable => RetryClass::Server,
             K::ExpiredCredentials => RetryClass::RefreshCredentials,
             K::WrongRegion => RetryClass::FollowRegion,

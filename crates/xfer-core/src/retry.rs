@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use crate::error::{Error, RetryClass};
+use crate::error::{Error, ErrorKind, RetryClass};
 
 /// How often and how patiently requests are repeated. The defaults are those of the CRT client where it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl RetryPolicy {
 }
 
 /// What repetitions may cost all jobs of one bucket together, so that a broken endpoint is not stormed: as in the CRT client 500 tokens; a
-/// repetition takes 10 after network trouble, 5 when the store said no; a success brings back what its last repetition took, or 1.
+/// repetition takes 10 after network trouble, 5 when the store said no, and none when this machine has no files left to open; a success brings back what its last repetition took, or 1.
 ///
 /// ```
 /// use xfer_core::retry::RetryBucket;
@@ -168,6 +168,8 @@ impl RetryState {
             RetryClass::ChangeChecksum => return correct(&mut self.checksum, policy),
             RetryClass::CorrectClock => return correct(&mut self.clock, policy),
             RetryClass::Transient => 10,
+            // The store has not heard of it, so it cannot be stormed with it.
+            RetryClass::Throttling if error.kind() == ErrorKind::TooManyOpenFiles => 0,
             RetryClass::Throttling | RetryClass::Server => 5,
         };
         self.fruitless = self.fruitless.saturating_add(1);

@@ -12,6 +12,7 @@ use xfer_core::error::{Error, ErrorKind};
 
 use super::direct::DirectFile;
 use super::write_error;
+use crate::descriptors::open_error;
 use crate::disk::GatedFile;
 use crate::os::{OsUtils, absolute};
 
@@ -343,7 +344,7 @@ fn create_beside(target: &Path, replaces: bool, os: &dyn OsUtils) -> Result<(Pat
                     ErrorKind::DiskFull => ErrorKind::DiskFull,
                     _ => ErrorKind::TargetUnavailable,
                 };
-                return Err(Error::new(kind, error.to_string()).in_file(target).with_source(error));
+                return Err(open_error(error, kind).in_file(target));
             }
         }
     }

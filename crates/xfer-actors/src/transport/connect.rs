@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::error::TransportError;
 use super::origin::Origin;
 use super::shared::SharedTransport;
+use crate::descriptors;
 
 /// Connects to `server` (an origin, or a proxy). The losers of the race are dropped, and with them their sockets.
 pub(crate) async fn connect(shared: &SharedTransport, server: &Origin) -> Result<TcpStream, TransportError> {
@@ -56,6 +57,9 @@ async fn race(
                 return Ok(stream);
             }
             // The next one's turn is now.
+            Err(error) if descriptors::are_used_up(&error) => {
+                return Err(TransportError::TooManyOpenFiles { to: server.host_and_port(), reason: error.to_string() });
+            }
             Err(error) => {
                 under_way.remove(place);
                 shared.resolver.avoid(server.host(), address.ip());

@@ -131,6 +131,14 @@ pub enum TransportError {
         /// The same in words.
         reason: String,
     },
+    /// There is no file descriptor for a connection: the process, or the system, has as many open as it may.
+    #[error("cannot connect to {to}: {reason}")]
+    TooManyOpenFiles {
+        /// `host:port`.
+        to: String,
+        /// What the system said.
+        reason: String,
+    },
     /// No address of the server answered in time.
     #[error("no connection to {to} within {after:?}")]
     ConnectTimeout {

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::buffer::BufferPool;
 use super::connect::connect;
@@ -24,6 +24,7 @@ use super::proxy::Route;
 use super::shared::{OpenCount, SharedTransport};
 use super::tunnel;
 use super::wire::{Patience, Wire};
+use crate::descriptors;
 
 /// A lane's connections. Cheap to clone; all clones are one pool. Stays on its thread.
 ///
@@ -205,7 +206,17 @@ impl Pool {
         };
         // Before a socket is opened for nothing.
         let tls = (origin.scheme() == Scheme::Https).then(|| shared.tls.get()).transpose()?;
-        let stream = connect(shared, server).await?;
+        let begun = Instant::now();
+        let stream = loop {
+            match connect(shared, server).await {
+                Err(TransportError::TooManyOpenFiles { .. }) if begun.elapsed() < shared.config.connect_timeout => {
+                    // What is kept for others has descriptors as well.
+                    self.close_idle();
+                    sleep(descriptors::PAUSE).await;
+                }
+                done => break done?,
+            }
+        };
         let inbox = Inbox::new(Arc::clone(&self.inner.buffers));
         let mut wire = Wire::new(stream, inbox, server.host_and_port(), OpenCount::new(shared));
         if let Route::Tunnel(proxy) = route {

@@ -19,6 +19,7 @@ use super::exchange::{Answered, Prepared, ask, ask_prepared, prepare};
 use super::failure::of_transport;
 use super::{Bench, PIECE};
 use crate::call::Resume;
+use crate::descriptors::patiently;
 use crate::disk::GatedFile;
 use crate::ledger::{Duty, cancelled};
 use crate::target::direct::Blocks;
@@ -50,7 +51,7 @@ pub(super) async fn discover(
     let target = call.target()?;
     call.set_landing_checksum(choose_checksum(&facts, part_size, call.validates()));
     let certain = call.set_discovered(&facts);
-    target.open(facts.size, bench.lane.blocks.is_for(facts.size))?;
+    patiently(|| target.open(facts.size, bench.lane.blocks.is_for(facts.size))).await?;
     if let Some(duty) = duty.as_deref_mut() {
         duty.shrink_memory(length);
         duty.note(Note::Discovered(Arc::clone(&facts)), length < facts.size);

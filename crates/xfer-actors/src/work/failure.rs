@@ -11,6 +11,7 @@ pub(crate) fn of_transport(error: TransportError) -> Error {
         T::InvalidOrigin(_) | T::TlsConfig(_) => ErrorKind::InvalidConfig,
         T::InvalidHead(_) => ErrorKind::InvalidArgument,
         T::Dns { .. } => ErrorKind::Dns,
+        T::TooManyOpenFiles { .. } => ErrorKind::TooManyOpenFiles,
         T::Connect { .. } | T::ConnectTimeout { .. } | T::Proxy { .. } => ErrorKind::Connect,
         T::Tls { failure: TlsFailure::Record | TlsFailure::Interrupted, .. } => ErrorKind::ConnectionLost,
         T::Tls { .. } => ErrorKind::Tls,

@@ -15,6 +15,7 @@ use xfer_serializer::{Operation, Payload, Stamp, chunked, complete_multipart_upl
 use super::exchange::{Answered, Kept, Prepared, ask, begin, prepare};
 use super::failure::of_transport;
 use super::{Bench, PIECE, rules_out};
+use crate::descriptors::patiently;
 use crate::ledger::{Duty, cancelled};
 use crate::source::{FileSource, Source};
 use crate::stores::ChecksumStyle;
@@ -291,13 +292,13 @@ impl Sender<'_> {
         if self.length == 0 {
             if let Held::File(source) = &body.bytes {
                 // Nothing to read, but it must still be there, and still be empty.
-                source.open().map_err(Torn::Source)?;
+                patiently(|| source.open()).await.map_err(Torn::Source)?;
             }
             return self.piece(before, &[]).await.map(|_| self.hasher.as_ref().map(Hasher::finish));
         }
         match &body.bytes {
             Held::File(source) => {
-                let file = source.open().map_err(Torn::Source)?;
+                let file = patiently(|| source.open()).await.map_err(Torn::Source)?;
                 let mut buffer = self.bench.lane.buffer();
                 while self.sent < self.length {
                     let wanted = usize::try_from(self.length - self.sent).unwrap_or(usize::MAX);
@@ -412,7 +413,7 @@ impl<'a> Body<'a> {
             }
             Held::File(source) => source,
         };
-        let file = source.open()?;
+        let file = patiently(|| source.open()).await?;
         let mut buffer = bench.lane.buffer();
         let mut rest = self.range;
         while !rest.is_empty() {

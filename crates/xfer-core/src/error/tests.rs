@@ -37,7 +37,7 @@ fn each_kind_has_its_class() {
             &[K::Dns, K::Connect, K::RequestTimeout, K::ConnectionLost, K::Protocol, K::ChecksumMismatch, K::Internal]
                 [..],
         ),
-        (RetryClass::Throttling, &[K::Throttled]),
+        (RetryClass::Throttling, &[K::Throttled, K::TooManyOpenFiles]),
         (RetryClass::Server, &[K::ServiceUnavailable]),
         (RetryClass::RefreshCredentials, &[K::ExpiredCredentials]),
         (RetryClass::FollowRegion, &[K::WrongRegion]),

@@ -21,6 +21,7 @@ impl ErrorKind {
             K::Credentials => "no usable credentials",
             K::Dns => "cannot resolve the host name",
             K::Connect => "cannot connect",
+            K::TooManyOpenFiles => "too many files and connections are open",
             K::Tls => "TLS failed",
             K::RequestTimeout => "the request timed out",
             K::ConnectionLost => "the connection broke",
@@ -65,6 +66,7 @@ impl ErrorKind {
             }
             K::Dns => "check the endpoint URL, the region and the network",
             K::Connect => "check the endpoint URL, the proxy and the network",
+            K::TooManyOpenFiles => "raise the limit of open files (ulimit -n), or use fewer connections",
             K::Tls => "check the endpoint URL, and which certificates are trusted",
             K::RequestTimeout | K::ConnectionLost => "check the network and try again",
             K::Protocol => "check that the endpoint URL is that of an S3 store",

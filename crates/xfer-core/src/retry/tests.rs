@@ -81,6 +81,21 @@ fn a_broken_endpoint_empties_the_bucket_and_success_fills_it() {
 }
 
 #[test]
+fn what_this_machine_lacks_is_not_paid_for_with_the_stores_patience() {
+    let (policy, mut bucket) = (RetryPolicy::default(), RetryBucket::default());
+    for _ in 0..1_000 {
+        let mut state = RetryState::default();
+        for _ in 1..policy.max_attempts {
+            let verdict = state.on_failure(&policy, &error(ErrorKind::TooManyOpenFiles), MOST, &mut bucket);
+            assert_ne!(verdict, Verdict::GiveUp);
+        }
+        let verdict = state.on_failure(&policy, &error(ErrorKind::TooManyOpenFiles), MOST, &mut bucket);
+        assert_eq!(verdict, Verdict::GiveUp);
+    }
+    assert_eq!(bucket, RetryBucket::default());
+}
+
+#[test]
 fn the_bucket_never_overflows() {
     let mut bucket = RetryBucket::default();
     RetryState::default().on_success(&mut bucket);
