@@ -107,7 +107,7 @@ pub(crate) fn absolute(path: PathBuf) -> PathBuf {
     if path.is_absolute() { path } else { std::path::absolute(&path).unwrap_or(path) }
 }
 
-/// `<name>.<8 hex digits>` beside `target`, as the original names it; the name is cut where the whole would be too long.
+/// `<name>.<8 hex digits>` beside `target`, as `s3transfer` names it; the name is cut where the whole would be too long.
 fn beside(target: &Path, draw: u32) -> PathBuf {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     let mut room = (NAME_MAX - 9).min(name.len());

@@ -18,6 +18,13 @@ use crate::id::TransferId;
 pub const RELIEF_AFTER: Duration = Duration::from_secs(5);
 
 /// What all running jobs may hold together.
+///
+/// ```
+/// use xfer_core::budget::{Budget, InUse, Limits};
+/// // 16 requests, 32 files, 64 MiB, and no more than 100 MB in a second.
+/// let limits = Limits { requests: 16, transfers: 32, memory: 64 << 20, bytes_per_second: Some(100_000_000) };
+/// assert_eq!(Budget::new(limits).in_use(), InUse::default());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Requests under way, at least 1.
@@ -31,6 +38,14 @@ pub struct Limits {
 }
 
 /// What one job holds.
+///
+/// ```
+/// use xfer_core::budget::Cost;
+/// use xfer_core::id::TransferId;
+/// // A part of a pipe: it is kept in memory while it is sent. One of a file has `memory: 0`.
+/// let part = Cost { requests: 1, memory: 8 << 20, bytes: 8 << 20, holder: TransferId(1), ..Cost::default() };
+/// assert_eq!(part.transfers, 0, "the transfer has begun already");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
     /// Requests: 1, or 0 for work on this machine alone.
@@ -46,6 +61,15 @@ pub struct Cost {
 }
 
 /// What is held.
+///
+/// ```
+/// use std::time::Duration;
+/// use xfer_core::budget::{Budget, Cost, Limits};
+/// let mut budget = Budget::new(Limits { requests: 2, transfers: 2, memory: 100, bytes_per_second: None });
+/// let cost = Cost { requests: 1, memory: 60, ..Cost::default() };
+/// assert!(budget.try_take(&cost, Duration::ZERO).is_taken());
+/// assert_eq!((budget.in_use().requests, budget.in_use().memory), (1, 60));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InUse {
     /// Requests.
@@ -57,6 +81,17 @@ pub struct InUse {
 }
 
 /// The answer to [`Budget::try_take`].
+///
+/// ```
+/// use std::time::Duration;
+/// use xfer_core::budget::{Budget, Cost, Limits, Taken};
+/// let mut budget = Budget::new(Limits { requests: 1, transfers: 1, memory: 0, bytes_per_second: None });
+/// let request = Cost { requests: 1, ..Cost::default() };
+/// assert_eq!(budget.try_take(&request, Duration::ZERO), Taken::Taken);
+/// // Until the first one is given back.
+/// let refused = Taken::Refused { retry_after: None, for_its_holder: false };
+/// assert_eq!(budget.try_take(&request, Duration::ZERO), refused);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
     /// The cost is taken; give it back when the job has ended.

@@ -150,6 +150,12 @@ impl fmt::Display for Algorithm {
 }
 
 /// A name that is no checksum algorithm.
+///
+/// ```
+/// use xfer_core::checksum::{Algorithm, UnknownAlgorithm};
+/// let unknown = "CRC16".parse::<Algorithm>();
+/// assert_eq!(unknown, Err(UnknownAlgorithm("CRC16".to_owned())));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown checksum algorithm {0:?}")]
 pub struct UnknownAlgorithm(pub String);
@@ -166,6 +172,13 @@ impl FromStr for Algorithm {
 }
 
 /// What the checksum of a multipart object covers.
+///
+/// ```
+/// use xfer_core::checksum::{Algorithm, ChecksumKind};
+/// assert_eq!(ChecksumKind::FullObject.name(), "FULL_OBJECT");
+/// // A SHA of a whole cannot be had from those of its parts.
+/// assert_eq!(Algorithm::Sha256.default_kind(), ChecksumKind::Composite);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ChecksumKind {
@@ -187,6 +200,15 @@ impl ChecksumKind {
 }
 
 /// The checksum of some bytes.
+///
+/// ```
+/// use xfer_core::checksum::{Algorithm, Checksum};
+/// let crc = |bytes: &[u8]| Checksum::of(Algorithm::Crc32, bytes);
+/// assert_eq!(crc(b"hello").to_base64(), "NhCmhg==");
+/// assert_eq!(Checksum::from_base64(Algorithm::Crc32, "NhCmhg=="), Some(crc(b"hello")));
+/// // That of a whole, from those of its parts.
+/// assert_eq!(crc(b"hel").then(&crc(b"lo"), 2), Some(crc(b"hello")));
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Checksum {
     algorithm: Algorithm,
@@ -278,6 +300,14 @@ impl fmt::Display for Checksum {
 }
 
 /// A checksum that grows with the bytes. Clone it to keep a state to return to.
+///
+/// ```
+/// use xfer_core::checksum::{Algorithm, Checksum, Hasher};
+/// let mut hasher = Hasher::new(Algorithm::Crc64Nvme);
+/// hasher.update(b"hel");
+/// hasher.update(b"lo");
+/// assert_eq!(hasher.finish(), Checksum::of(Algorithm::Crc64Nvme, b"hello"));
+/// ```
 #[derive(Clone)]
 pub struct Hasher {
     algorithm: Algorithm,

@@ -20,6 +20,14 @@ use crate::job::SeenObject;
 const SLACK: Duration = Duration::from_secs(2);
 
 /// Whether a request that was carried out before would be refused like this.
+///
+/// ```
+/// use xfer_core::claim::may_be_our_own_doing;
+/// use xfer_core::error::{Error, ErrorKind};
+/// // `If-None-Match: *`, and there is an object: perhaps the one that the first try has stored.
+/// assert!(may_be_our_own_doing(&Error::new(ErrorKind::PreconditionFailed, "")));
+/// assert!(!may_be_our_own_doing(&Error::new(ErrorKind::AccessDenied, "")));
+/// ```
 #[must_use]
 pub fn may_be_our_own_doing(refusal: &Error) -> bool {
     let conflict = refusal.service().is_some_and(|answer| answer.status == 409);
@@ -27,6 +35,16 @@ pub fn may_be_our_own_doing(refusal: &Error) -> bool {
 }
 
 /// What was sent, as far as it can be recognised by.
+///
+/// ```
+/// use xfer_core::checksum::{Algorithm, Checksum};
+/// use xfer_core::claim::Fingerprint;
+/// use xfer_core::job::SeenObject;
+/// let sum = Checksum::of(Algorithm::Crc64Nvme, b"abc");
+/// let ours = Fingerprint { size: 3, checksum: Some(sum.clone()), etag: None };
+/// assert!(ours.is_of(&SeenObject { size: 3, checksums: vec![sum], ..SeenObject::default() }));
+/// assert!(!ours.is_of(&SeenObject { size: 3, ..SeenObject::default() }), "the size alone says nothing");
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fingerprint {
     /// Size in bytes.
@@ -66,6 +84,12 @@ impl Fingerprint {
 }
 
 /// Whether an ETag can be the MD5 of an object's bytes, by its form: those of encrypted objects may look the same.
+///
+/// ```
+/// use xfer_core::claim::may_be_md5;
+/// assert!(may_be_md5("\"900150983cd24fb0d6963f7d28e17f72\""));
+/// assert!(!may_be_md5("\"900150983cd24fb0d6963f7d28e17f72-3\""), "of three parts");
+/// ```
 #[must_use]
 pub fn may_be_md5(etag: &str) -> bool {
     let bare = etag.trim_matches('"');

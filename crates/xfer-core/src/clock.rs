@@ -8,6 +8,12 @@
 //! wrong secret on a machine with a wrong clock is refused as a wrong secret in the end.
 
 /// What a refusal says of the time.
+///
+/// ```
+/// use xfer_core::clock::Complaint;
+/// assert_eq!(Complaint::of(403, "RequestTimeTooSkewed"), Complaint::Certain);
+/// assert_eq!(Complaint::of(403, "SignatureDoesNotMatch"), Complaint::Possible, "or the key is wrong");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Complaint {
     /// That it is about time.

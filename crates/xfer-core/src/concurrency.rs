@@ -28,6 +28,13 @@ pub fn connections_for(target_bytes_per_second: u64) -> usize {
 }
 
 /// Within which limits a [`Controller`] works.
+///
+/// ```
+/// use xfer_core::concurrency::{Bounds, Controller};
+/// // Never more than four, whatever more would bring.
+/// let few = Bounds { max: 4, ..Bounds::default() };
+/// assert_eq!(Controller::new(few).limit(), 4);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// The limit to start with. Without throttling it is never gone below: so few are always worth it.
@@ -46,6 +53,15 @@ impl Default for Bounds {
 }
 
 /// What happened since the last tick.
+///
+/// ```
+/// use std::time::Duration;
+/// use xfer_core::concurrency::{Bounds, Controller, Sample};
+/// let mut controller = Controller::new(Bounds::default());
+/// // 50 ms, 20 MB, all eight in use, and threads that mostly wait.
+/// let sample = Sample { now: Duration::from_millis(50), bytes: 20_000_000, busy: 8, throttled: 0, computing: 30 };
+/// assert_eq!(controller.tick(sample), 8, "too early to say");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
     /// The time, from any fixed origin.

@@ -51,6 +51,12 @@ impl Gate {
 const LARGE: u64 = 32 << 20;
 
 /// Whether removing or replacing a file of so many bytes holds the sockets of its thread up.
+///
+/// ```
+/// use xfer_core::disk::is_large;
+/// assert!(!is_large(1 << 20));
+/// assert!(is_large(1 << 30));
+/// ```
 #[must_use]
 pub fn is_large(bytes: u64) -> bool {
     bytes >= LARGE

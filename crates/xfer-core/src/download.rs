@@ -20,6 +20,13 @@ use crate::plan::{DownloadPlan, first_part_length};
 use crate::runs::Runs;
 
 /// What a download needs to know before it starts.
+///
+/// ```
+/// use xfer_core::download::DownloadSpec;
+/// // Into a file: parts may land in any order.
+/// let spec = DownloadSpec { part_size: 8 << 20, window: 64, ordered: false, validate: true };
+/// assert_eq!(spec.part_size, 8_388_608);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DownloadSpec {
     /// The size in bytes of a range, at least 1.

@@ -15,6 +15,16 @@ use crate::id::PartNumber;
 use plain::Plain;
 
 /// What went wrong, in the words of the person who has to act on it.
+///
+/// ```
+/// use xfer_core::error::{ErrorKind, RetryClass};
+/// /// Whether the caller may try again later with the same call.
+/// fn later(kind: ErrorKind) -> bool {
+///     matches!(kind.retry_class(), RetryClass::Transient | RetryClass::Throttling | RetryClass::Server)
+/// }
+/// assert!(later(ErrorKind::ServiceUnavailable));
+/// assert!(!later(ErrorKind::AccessDenied));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -96,6 +106,12 @@ pub enum ErrorKind {
 }
 
 /// What may be done about a failed attempt.
+///
+/// ```
+/// use xfer_core::error::{ErrorKind, RetryClass};
+/// assert_eq!(ErrorKind::Throttled.retry_class(), RetryClass::Throttling);
+/// assert_eq!(ErrorKind::NoSuchKey.retry_class(), RetryClass::Never);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RetryClass {
     /// Nothing: the transfer fails.
@@ -203,6 +219,14 @@ impl ErrorKind {
 }
 
 /// Where it went wrong: as much as is known.
+///
+/// ```
+/// use xfer_core::error::{Error, ErrorKind};
+/// let error = Error::new(ErrorKind::ConnectionLost, "").in_object("photos", "1.jpg").in_operation("GetObject");
+/// assert_eq!(error.at().operation, Some("GetObject"));
+/// assert_eq!(error.at().key.as_deref(), Some("1.jpg"));
+/// assert_eq!(error.at().part, None);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// The S3 operation, by its API name, such as `UploadPart`.
@@ -218,6 +242,13 @@ pub struct Place {
 }
 
 /// What the store answered.
+///
+/// ```
+/// use xfer_core::error::{Error, ErrorKind, ServiceAnswer};
+/// let answer = ServiceAnswer { status: 403, code: "AccessDenied".to_owned(), ..ServiceAnswer::default() };
+/// let error = Error::new(ErrorKind::AccessDenied, "").with_service(answer);
+/// assert_eq!(error.service().map(|answer| answer.status), Some(403));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceAnswer {
     /// HTTP status.

@@ -7,6 +7,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// One upload, download or delete, unique within a process.
+///
+/// ```
+/// use xfer_core::id::TransferId;
+/// assert_eq!(TransferId(7).to_string(), "t7");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TransferId(pub u64);
 
@@ -17,6 +22,11 @@ impl fmt::Display for TransferId {
 }
 
 /// One job of a transfer, unique within the transfer.
+///
+/// ```
+/// use xfer_core::id::JobId;
+/// assert_eq!(JobId(0).to_string(), "j0");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct JobId(pub u32);
 
@@ -27,6 +37,12 @@ impl fmt::Display for JobId {
 }
 
 /// How often a job has been tried, from 1 for the first try.
+///
+/// ```
+/// use xfer_core::id::Attempt;
+/// assert_eq!(Attempt::FIRST.next(), Attempt(2));
+/// assert_eq!(Attempt(2).to_string(), "#2");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Attempt(pub u32);
 

@@ -16,6 +16,13 @@ use crate::outcome::TransferOutcome;
 use crate::range::ByteRange;
 
 /// One thing for the shell to do.
+///
+/// ```
+/// use xfer_core::job::Job;
+/// let job = Job::DeleteObject;
+/// assert_eq!(job.name(), "DeleteObject");
+/// assert!(job.is_remote() && job.is_commit());
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Job {
     /// Store the whole source with one PutObject.
@@ -151,6 +158,13 @@ impl Job {
 }
 
 /// A part that the store has.
+///
+/// ```
+/// use xfer_core::id::PartNumber;
+/// use xfer_core::job::UploadedPart;
+/// let part = UploadedPart { number: PartNumber::FIRST, etag: "\"etag\"".into(), checksum: None };
+/// assert_eq!(part.number.get(), 1);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct UploadedPart {
     /// Its number.
@@ -162,6 +176,12 @@ pub struct UploadedPart {
 }
 
 /// What the store said of an object that it has stored.
+///
+/// ```
+/// use xfer_core::job::StoredObject;
+/// let stored = StoredObject { etag: Some("\"etag\"".to_owned()), ..StoredObject::default() };
+/// assert_eq!(stored.version_id, None, "the bucket keeps no versions");
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StoredObject {
     /// ETag.
@@ -177,6 +197,13 @@ pub struct StoredObject {
 }
 
 /// What lies under the key of an upload that may have been carried out although it was refused.
+///
+/// ```
+/// use std::time::Duration;
+/// use xfer_core::job::SeenObject;
+/// let seen = SeenObject { size: 5, age: Some(Duration::from_secs(60)), begun: Duration::from_secs(2), ..SeenObject::default() };
+/// assert!(seen.age > Some(seen.begun), "it was there before");
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SeenObject {
     /// Size in bytes.
@@ -196,6 +223,13 @@ pub struct SeenObject {
 }
 
 /// What the head of the first GET told of an object.
+///
+/// ```
+/// use xfer_core::job::ObjectFacts;
+/// // Bytes 100 to 149 were asked for.
+/// let facts = ObjectFacts { size: 50, start: 100, etag: Some("\"etag\"".into()), version_id: None, checksums: Vec::new() };
+/// assert_eq!(facts.start + facts.size, 150);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct ObjectFacts {
     /// Size in bytes of what will be downloaded: the object, or the caller's range of it.
@@ -211,6 +245,16 @@ pub struct ObjectFacts {
 }
 
 /// How a job ended well.
+///
+/// ```
+/// use xfer_core::delete::DeleteMachine;
+/// use xfer_core::job::{Effect, Event, Reply};
+/// let (mut machine, mut effects) = (DeleteMachine::new(), Vec::new());
+/// machine.on(Event::Started, &mut effects);
+/// let Some(Effect::Run { id, .. }) = effects.pop() else { panic!("a request") };
+/// machine.on(Event::Done { job: id, reply: Reply::ObjectDeleted { version_id: None } }, &mut effects);
+/// assert!(machine.is_finished());
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
     /// [`Job::PutObject`].
@@ -269,6 +313,14 @@ pub enum Reply {
 }
 
 /// Something that a job tells while it goes on.
+///
+/// ```
+/// use xfer_core::id::JobId;
+/// use xfer_core::job::{Event, Note};
+/// // The request went out, and nobody knows what became of it.
+/// let event = Event::Noted { job: JobId(0), note: Note::Unanswered { sent: None } };
+/// assert!(matches!(event, Event::Noted { .. }));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Note {
     /// [`Job::Discover`]: the head of the answer has come.
@@ -282,6 +334,15 @@ pub enum Note {
 }
 
 /// What happened.
+///
+/// ```
+/// use xfer_core::delete::DeleteMachine;
+/// use xfer_core::error::{Error, ErrorKind};
+/// use xfer_core::job::{Effect, Event};
+/// let (mut machine, mut effects) = (DeleteMachine::new(), Vec::new());
+/// machine.on(Event::Stop { error: Error::new(ErrorKind::Cancelled, "") }, &mut effects);
+/// assert!(matches!(effects[..], [.., Effect::Finish(Err(_))]));
+/// ```
 #[derive(Clone, Debug)]
 pub enum Event {
     /// The transfer is admitted. Always the first event.
@@ -320,6 +381,19 @@ pub enum Event {
 }
 
 /// What is to be done about it.
+///
+/// ```
+/// use xfer_core::delete::DeleteMachine;
+/// use xfer_core::job::{Effect, Event};
+/// let (mut machine, mut effects) = (DeleteMachine::new(), Vec::new());
+/// machine.on(Event::Started, &mut effects);
+/// for effect in effects {
+///     match effect {
+///         Effect::Run { id, job } => assert_eq!((id.0, job.name()), (0, "DeleteObject")),
+///         Effect::Withdraw | Effect::Finish(_) => panic!("it has only begun"),
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub enum Effect {
     /// Run a job.

@@ -9,6 +9,13 @@ use serde::{Deserialize, Serialize};
 use crate::checksum::Algorithm;
 
 /// What was compared with a checksum, end to end. Always true: when nothing could be compared, it says so.
+///
+/// ```
+/// use xfer_core::checksum::Algorithm;
+/// use xfer_core::outcome::Verified;
+/// assert_eq!(Verified::FullObject(Algorithm::Crc64Nvme).to_string(), "full object, CRC64NVME");
+/// assert_eq!(Verified::NotAvailable.to_string(), "not available");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Verified {
@@ -31,6 +38,18 @@ impl fmt::Display for Verified {
 }
 
 /// A transfer that succeeded. `Debug` shows how long its body is, and not what is in it.
+///
+/// ```
+/// use std::time::Duration;
+/// use xfer_core::outcome::TransferOutcome;
+/// /// MB in a second.
+/// fn speed(outcome: &TransferOutcome) -> f64 {
+///     outcome.bytes as f64 / 1e6 / outcome.elapsed.as_secs_f64()
+/// }
+/// let mut outcome = TransferOutcome::of_bytes(500_000_000);
+/// outcome.elapsed = Duration::from_secs(2);
+/// assert_eq!(speed(&outcome), 250.0);
+/// ```
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct TransferOutcome {

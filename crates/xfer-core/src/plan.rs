@@ -80,6 +80,13 @@ impl UploadPlan {
 ///
 /// # Errors
 /// [`ErrorKind::InvalidArgument`] when it is above [`MAX_PART_SIZE`].
+///
+/// ```
+/// use xfer_core::plan::{MAX_PART_SIZE, MIN_PART_SIZE, checked_part_size};
+/// assert_eq!(checked_part_size(1)?, MIN_PART_SIZE);
+/// assert!(checked_part_size(MAX_PART_SIZE + 1).is_err());
+/// # Ok::<(), xfer_core::error::Error>(())
+/// ```
 pub fn checked_part_size(part_size: u64) -> Result<u64, Error> {
     if part_size > MAX_PART_SIZE {
         let message = format!("a part of {part_size} bytes is larger than the {MAX_PART_SIZE} that S3 takes");
@@ -89,6 +96,16 @@ pub fn checked_part_size(part_size: u64) -> Result<u64, Error> {
 }
 
 /// The parts of an upload whose length is known: all alike but for the last, which is never empty.
+///
+/// ```
+/// use xfer_core::id::PartNumber;
+/// use xfer_core::plan::UploadPlan;
+/// use xfer_core::range::ByteRange;
+/// let UploadPlan::Multipart(layout) = UploadPlan::known(20 << 20, 8 << 20, 8 << 20)? else { panic!("above the threshold") };
+/// let last = PartNumber::new(3).ok_or("a part")?;
+/// assert_eq!(layout.range(last), Some(ByteRange::new(16 << 20, 20 << 20)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartLayout {
     length: u64,
@@ -157,6 +174,11 @@ pub fn growing_part_size(number: PartNumber, base: u64) -> u64 {
 }
 
 /// How many bytes an upload without a length can have, starting from parts of `base` bytes.
+///
+/// ```
+/// use xfer_core::plan::growing_reach;
+/// assert!(growing_reach(8 << 20) > 25 << 40, "more than 25 TiB");
+/// ```
 #[must_use]
 pub fn growing_reach(base: u64) -> u64 {
     (1..=MAX_PARTS).filter_map(PartNumber::new).map(|number| growing_part_size(number, base)).sum()
@@ -180,6 +202,15 @@ pub fn first_part_length(size: u64, part_size: u64) -> u64 {
 
 /// The ranges of a download, counted from the start of what is downloaded: range 0 comes with the first request, the others step by the
 /// part size, and the last is capped.
+///
+/// ```
+/// use xfer_core::plan::DownloadPlan;
+/// use xfer_core::range::ByteRange;
+/// let plan = DownloadPlan::new(0, 250, 100)?;
+/// assert_eq!(plan.count(), 3);
+/// assert_eq!(plan.range(2), Some(ByteRange::new(200, 250)));
+/// # Ok::<(), xfer_core::error::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DownloadPlan {
     start: u64,

@@ -9,6 +9,14 @@ use std::time::Duration;
 
 /// How many bytes at `position` are new to one who has counted up to `counted` already: the arithmetic of [`HighWater`] for those who
 /// keep the mark in an atomic, with `counted` as `fetch_max` returns it.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use xfer_core::progress::new_bytes;
+/// let counted = AtomicU64::new(0);
+/// let reach = |position| new_bytes(counted.fetch_max(position, Ordering::Relaxed), position);
+/// assert_eq!((reach(60), reach(10), reach(100)), (60, 0, 40));
+/// ```
 #[must_use]
 pub const fn new_bytes(counted: u64, position: u64) -> u64 {
     position.saturating_sub(counted)

@@ -23,6 +23,13 @@ pub const PATIENCE: u32 = 64;
 const PASSED_OVER: usize = 64;
 
 /// What kind of work a job is, as far as its turn is concerned.
+///
+/// ```
+/// use xfer_core::job::Job;
+/// use xfer_core::queue::Class;
+/// assert_eq!(Class::of(&Job::CommitTarget), Class::Finishing);
+/// assert_eq!(Class::of(&Job::PutObject { length: 5 }), Class::Small);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
     /// What opens and ends a transfer of many parts, and what gives held memory back. Others wait for it: always first.
@@ -72,6 +79,13 @@ impl Class {
 }
 
 /// A job that waits for its turn.
+///
+/// ```
+/// use xfer_core::id::{JobId, TransferId};
+/// use xfer_core::queue::{Class, Entry};
+/// let part = Entry { transfer: TransferId(1), job: JobId(4), class: Class::Bulk, memory: 8 << 20 };
+/// assert_eq!(part.memory, 8_388_608, "bytes");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Whose job it is.
@@ -85,6 +99,18 @@ pub struct Entry {
 }
 
 /// Whether an entry can run now.
+///
+/// ```
+/// use xfer_core::id::{JobId, TransferId};
+/// use xfer_core::queue::{Class, Entry, FairQueue, Fit};
+/// let mut queue = FairQueue::new();
+/// let entry = |transfer, memory| Entry { transfer: TransferId(transfer), job: JobId(0), class: Class::Bulk, memory };
+/// queue.push(entry(1, 100));
+/// queue.push(entry(2, 1));
+/// // The first one waits for memory that it holds itself.
+/// let next = queue.pop_fitting(|entry| if entry.memory > 10 { Fit::OfOthers } else { Fit::Now });
+/// assert_eq!(next.map(|entry| entry.transfer), Some(TransferId(2)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fit {
     /// It can.

@@ -19,6 +19,12 @@ use std::time::Duration;
 pub use family::{ChildName, ExitReason, Family, Verdict};
 
 /// Which ends of a child call for a restart.
+///
+/// ```
+/// use xfer_core::restart::{RestartMode, RestartPolicy};
+/// let always = RestartPolicy { mode: RestartMode::Permanent, ..RestartPolicy::default() };
+/// assert_ne!(always.mode, RestartMode::default());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum RestartMode {
     /// Every end does, a voluntary stop too: for children that have no reason to stop while their parent lives.
@@ -94,6 +100,16 @@ impl RestartPolicy {
 }
 
 /// What to do about a failure.
+///
+/// ```
+/// use std::time::Duration;
+/// use xfer_core::restart::{Decision, RestartBudget, RestartPolicy};
+/// let mut budget = RestartBudget::new(RestartPolicy::default());
+/// match budget.on_failure(Duration::ZERO) {
+///     Decision::Restart { after } => assert_eq!(after, Duration::from_millis(50)),
+///     Decision::Escalate { restarts } => panic!("given up after {restarts}"),
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Start the child again after this wait.

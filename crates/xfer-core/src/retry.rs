@@ -12,6 +12,15 @@ use std::time::Duration;
 use crate::error::{Error, ErrorKind, RetryClass};
 
 /// How often and how patiently requests are repeated. The defaults are those of the CRT client where it has one.
+///
+/// ```
+/// use std::time::Duration;
+/// use xfer_core::error::RetryClass;
+/// use xfer_core::retry::RetryPolicy;
+/// let impatient = RetryPolicy { max_attempts: 3, base: Duration::from_millis(100), ..RetryPolicy::default() };
+/// // The longest pause after the second failure in a row.
+/// assert_eq!(impatient.delay(RetryClass::Transient, 2, 1.0), Duration::from_millis(200));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// Attempts without progress in a row, the first included: 6, five repetitions as in the CRT client.
@@ -121,6 +130,14 @@ impl Default for RetryBucket {
 }
 
 /// What becomes of a job after a failed attempt.
+///
+/// ```
+/// use xfer_core::error::{Error, ErrorKind};
+/// use xfer_core::retry::{RetryBucket, RetryPolicy, RetryState, Verdict};
+/// let once = RetryPolicy { max_attempts: 1, ..RetryPolicy::default() };
+/// let verdict = RetryState::default().on_failure(&once, &Error::new(ErrorKind::Dns, ""), 0.5, &mut RetryBucket::default());
+/// assert_eq!(verdict, Verdict::GiveUp);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It is tried again after this pause.

@@ -31,6 +31,12 @@ const EC2: [(&str, u64); 12] = [
 ];
 
 /// Where a target comes from.
+///
+/// ```
+/// use xfer_core::throughput::{DEFAULT_TARGET, Detected, default_target};
+/// let nothing_known = default_target(None, &[]);
+/// assert_eq!((nothing_known.bytes_per_second, nothing_known.source), (DEFAULT_TARGET, Detected::Default));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Detected {
     /// The EC2 instance type has it.
@@ -42,6 +48,12 @@ pub enum Detected {
 }
 
 /// What a client is built for: it sizes connections, and is not a limit.
+///
+/// ```
+/// use xfer_core::throughput::default_target;
+/// let target = default_target(Some("p5.48xlarge"), &[]);
+/// assert_eq!(target.bytes_per_second * 8, 400_000_000_000, "bits per second");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TargetThroughput {
     /// Bytes per second, above 0.
@@ -73,6 +85,12 @@ pub fn default_target(instance: Option<&str>, links: &[Link]) -> TargetThroughpu
 }
 
 /// Network bandwidth of an EC2 instance type in Gbit/s, if it is one whose bandwidth is known and steady.
+///
+/// ```
+/// use xfer_core::throughput::instance_gbps;
+/// assert_eq!(instance_gbps("c5n.18xlarge"), Some(100));
+/// assert_eq!(instance_gbps("t3.micro"), None, "up to 5 is no target");
+/// ```
 #[must_use]
 pub fn instance_gbps(instance: &str) -> Option<u64> {
     EC2.into_iter().find(|(name, _)| *name == instance).map(|(_, gbps)| gbps)
@@ -100,6 +118,13 @@ pub fn instance_type(product_name: &str) -> Option<&str> {
 }
 
 /// The speed of a network card.
+///
+/// ```
+/// use xfer_core::throughput::Link;
+/// let card = Link::parse("../../devices/pci0000:00/0000:00:1f.6/net/eno1", "10000\n").ok_or("a card")?;
+/// assert_eq!(card.bytes_per_second(), 1_250_000_000);
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Link {
     mbps: u64,
@@ -137,6 +162,12 @@ impl Link {
 }
 
 /// How much processor time a control group may use.
+///
+/// ```
+/// use xfer_core::throughput::CpuQuota;
+/// assert_eq!(CpuQuota::v1("250000", "100000").map(CpuQuota::cores), Some(3), "half of the third");
+/// assert_eq!(CpuQuota::v1("-1", "100000"), None);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CpuQuota {
     /// Microseconds of processor time in each period, above 0.

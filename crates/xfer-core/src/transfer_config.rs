@@ -27,7 +27,7 @@ pub struct TransferConfig {
     pub multipart_threshold: Option<u64>,
     /// Most requests of one transfer at a time; unset: as many as the client has connections for.
     pub max_request_concurrency: Option<usize>,
-    /// Shortest time between two reports of progress; unset: 100 ms. Not in the original.
+    /// Shortest time between two reports of progress; unset: 100 ms. `s3transfer` has no such setting.
     pub progress_interval: Option<Duration>,
 }
 
@@ -69,7 +69,7 @@ impl TransferConfig {
     /// Judges the settings: each that is set must be above 0.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidConfig`] naming the first that is not, in the words of the original.
+    /// [`ErrorKind::InvalidConfig`] naming the first that is not, in the words of `s3transfer`'s `TransferConfig`.
     pub fn validate(&self) -> Result<(), Error> {
         let zero = [
             ("multipart_threshold", self.multipart_threshold == Some(0)),

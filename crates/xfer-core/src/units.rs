@@ -19,6 +19,13 @@ pub const GIB: u64 = 1 << 30;
 pub const TIB: u64 = 1 << 40;
 
 /// A text that is no size or no rate. Display says what was expected.
+///
+/// ```
+/// use xfer_core::units::{Why, parse_rate};
+/// let error = parse_rate("fast").unwrap_err();
+/// assert_eq!(error.why(), Why::Number);
+/// assert!(error.to_string().starts_with("\"fast\" is not a rate such as 10Gbps"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not {expected}: {why}")]
 pub struct UnitError {
@@ -51,6 +58,12 @@ impl fmt::Display for Expected {
 }
 
 /// What can be wrong with a text that should be a size or a rate.
+///
+/// ```
+/// use xfer_core::units::{Why, parse_bytes};
+/// let why = |text| parse_bytes(text).unwrap_err().why();
+/// assert_eq!((why("MiB"), why("8 sacks"), why("99999999 TiB")), (Why::Number, Why::Unit, Why::TooLarge));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Why {

@@ -35,6 +35,14 @@ use crate::runs::Runs;
 pub const MAX_ABORTS: u32 = 3;
 
 /// Which checksum goes with an upload.
+///
+/// ```
+/// use xfer_core::checksum::{Algorithm, ChecksumKind};
+/// use xfer_core::upload::UploadChecksum;
+/// // What an upload has if nothing else is asked for.
+/// let usual = UploadChecksum::PerRequest { algorithm: Algorithm::Crc64Nvme, kind: ChecksumKind::FullObject };
+/// assert_ne!(usual, UploadChecksum::None);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UploadChecksum {
     /// None at all.
@@ -53,6 +61,23 @@ pub enum UploadChecksum {
 }
 
 /// What an upload needs to know before it starts.
+///
+/// ```
+/// use xfer_core::error::ErrorKind;
+/// use xfer_core::upload::{UploadChecksum, UploadMachine, UploadSpec};
+/// // A pipe.
+/// let spec = UploadSpec {
+///     length: None,
+///     rereadable: false,
+///     part_size: 8 << 20,
+///     threshold: 8 << 20,
+///     window: 4,
+///     checksum: UploadChecksum::None,
+/// };
+/// assert!(UploadMachine::new(spec.clone()).is_ok());
+/// let too_large = UploadSpec { part_size: 6 << 30, ..spec };
+/// assert_eq!(UploadMachine::new(too_large).unwrap_err().kind(), ErrorKind::InvalidArgument);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct UploadSpec {
     /// The source's length in bytes, when it is known.

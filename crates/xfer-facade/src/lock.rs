@@ -117,7 +117,7 @@ fn open(name: &str) -> Result<File, Error> {
     }
 }
 
-/// Other users of the machine shall be able to take locks as well, as in the original.
+/// Other users of the machine shall be able to take locks as well, as with `awscrt`.
 #[cfg(unix)]
 fn open_to_all(folder: &std::path::Path) {
     use std::os::unix::fs::PermissionsExt;

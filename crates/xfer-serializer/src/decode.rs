@@ -39,6 +39,12 @@ pub use upload::{
 use crate::Operation;
 
 /// Headers by name.
+///
+/// ```
+/// use xfer_serializer::decode::Headers;
+/// let headers = vec![("ETag", "\"etag\""), ("Content-Length", "5")];
+/// assert_eq!(headers.header("etag"), Some("\"etag\""));
+/// ```
 pub trait Headers {
     /// The first value of a header, by its name in lower case.
     fn header(&self, name: &str) -> Option<&str>;
@@ -69,6 +75,18 @@ impl Headers for http::HeaderMap {
 }
 
 /// How a request carried a checksum of its body.
+///
+/// ```
+/// use xfer_core::error::ErrorKind;
+/// use xfer_serializer::Operation;
+/// use xfer_serializer::decode::{Answer, ChecksumSent, error};
+/// // What a store without trailers says to one.
+/// let body = b"<Error><Code>NotImplemented</Code></Error>";
+/// let headers: [(&str, &str); 0] = [];
+/// let answer = Answer::new(Operation::PutObject, 501, &headers).with_body(body);
+/// let with_trailer = Answer { checksum_sent: ChecksumSent::Trailer, ..answer };
+/// assert_eq!(error(&with_trailer).kind(), ErrorKind::ChecksumUnsupported);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ChecksumSent {
     /// It did not.
@@ -81,6 +99,14 @@ pub enum ChecksumSent {
 }
 
 /// An answer, and what of its request must be known to understand it.
+///
+/// ```
+/// use xfer_serializer::Operation;
+/// use xfer_serializer::decode::Answer;
+/// let headers = [("x-amz-request-id", "R1")];
+/// let answer = Answer::new(Operation::DeleteObject, 204, &headers);
+/// assert!(answer.is_success());
+/// ```
 #[derive(Clone, Copy)]
 pub struct Answer<'a> {
     /// What was asked for.
@@ -142,6 +168,13 @@ impl std::fmt::Debug for Answer<'_> {
 }
 
 /// The store's clock when it answered, from the `Date` header.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use xfer_serializer::decode::server_time;
+/// let time = server_time(&[("date", "Thu, 01 Jan 1970 00:01:00 GMT")]);
+/// assert_eq!(time, Some(SystemTime::UNIX_EPOCH + Duration::from_secs(60)));
+/// ```
 #[must_use]
 pub fn server_time(headers: &dyn Headers) -> Option<SystemTime> {
     DateTime::from_str(headers.header("date")?, Format::HttpDate).ok()?.try_into().ok()
@@ -149,6 +182,13 @@ pub fn server_time(headers: &dyn Headers) -> Option<SystemTime> {
 
 /// How long ago the object of an answer was last modified, by the store's own clock; in whole seconds. S3 dates an object that was
 /// uploaded in parts from the beginning of its upload.
+///
+/// ```
+/// use std::time::Duration;
+/// use xfer_serializer::decode::object_age;
+/// let headers = [("date", "Thu, 01 Jan 1970 00:01:00 GMT"), ("last-modified", "Thu, 01 Jan 1970 00:00:45 GMT")];
+/// assert_eq!(object_age(&headers), Some(Duration::from_secs(15)));
+/// ```
 #[must_use]
 pub fn object_age(headers: &dyn Headers) -> Option<Duration> {
     let modified = DateTime::from_str(headers.header("last-modified")?, Format::HttpDate).ok()?;
@@ -158,6 +198,13 @@ pub fn object_age(headers: &dyn Headers) -> Option<Duration> {
 
 /// How long the store asks to wait, from the `Retry-After` header: a number of seconds, or a date, which is taken by the store's own clock
 /// where the answer tells it. A date that has passed means no wait; what is neither means nothing.
+///
+/// ```
+/// use std::time::Duration;
+/// use xfer_serializer::decode::retry_after;
+/// assert_eq!(retry_after(&[("retry-after", "3")]), Some(Duration::from_secs(3)));
+/// assert_eq!(retry_after(&[("retry-after", "soon")]), None);
+/// ```
 #[must_use]
 pub fn retry_after(headers: &dyn Headers) -> Option<Duration> {
     let text = headers.header("retry-after")?.trim();

@@ -10,6 +10,15 @@ use aws_types::SdkConfig;
 use xfer_core::error::{Error, ErrorKind};
 
 /// Whether requests are signed.
+///
+/// ```
+/// use xfer_serializer::{EndpointConfig, RequestSerializer, SignatureVersion};
+/// let public = RequestSerializer::builder(EndpointConfig::new("us-east-1"))
+///     .signature_version(SignatureVersion::Unsigned)
+///     .build()?;
+/// assert_eq!(public.signature_version(), SignatureVersion::Unsigned);
+/// # Ok::<(), xfer_core::error::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SignatureVersion {
@@ -178,6 +187,13 @@ fn service_setting(config: &SdkConfig, env: &'static str, profile: &'static str)
 }
 
 /// A server: scheme, host and port.
+///
+/// ```
+/// use xfer_serializer::Origin;
+/// let origin = Origin { https: true, host: "s3.eu-central-1.amazonaws.com".to_owned(), port: 443 };
+/// assert_eq!(origin.authority(), "s3.eu-central-1.amazonaws.com");
+/// assert_eq!(Origin { port: 8443, ..origin }.authority(), "s3.eu-central-1.amazonaws.com:8443");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
     /// TLS or plain text.

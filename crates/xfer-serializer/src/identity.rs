@@ -39,6 +39,14 @@ const RENEW_PAUSE: Duration = Duration::from_secs(15);
 const PROVIDER_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Credentials to sign with. Cheap to clone; `Debug` shows no secret.
+///
+/// ```
+/// use aws_credential_types::Credentials;
+/// use xfer_serializer::Identity;
+/// let identity = Identity::new(Credentials::from_keys("AKID", "a secret", None));
+/// assert_eq!((identity.expires(), identity.is_session()), (None, false));
+/// assert!(!format!("{identity:?}").contains("secret"));
+/// ```
 #[derive(Clone)]
 pub struct Identity {
     inner: Arc<aws_smithy_runtime_api::client::identity::Identity>,

@@ -64,6 +64,17 @@ impl RequestDict {
 }
 
 /// A request in HTTP's terms, not signed. Its serde form holds all headers, a customer key among them; its `Debug` hides those.
+///
+/// ```
+/// use xfer_core::args::ExtraArgs;
+/// use xfer_serializer::{EndpointConfig, Operation, RequestDict, RequestSerializer};
+/// let serializer = RequestSerializer::builder(EndpointConfig::new("us-east-1")).build()?;
+/// let dict = RequestDict { extra_args: ExtraArgs::new().version_id("v1"), ..RequestDict::new(Operation::HeadObject, "photos", "1.jpg") };
+/// let request = serializer.serialize_http_request(&dict)?;
+/// assert!(request.url.ends_with("?versionId=v1"));
+/// assert!(request.headers.iter().any(|(name, value)| name == "host" && value == "photos.s3.us-east-1.amazonaws.com"));
+/// # Ok::<(), xfer_core::error::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SerializedRequest {

@@ -27,6 +27,15 @@ use crate::template::Template;
 use crate::{routing, ssec};
 
 /// Turns calls into requests. One for each client; see the [crate's page](crate) for an example.
+///
+/// ```
+/// use xfer_serializer::{EndpointConfig, Operation, RequestDict, RequestSerializer};
+/// let serializer = RequestSerializer::builder(EndpointConfig::new("us-east-1")).build()?;
+/// let request = serializer.serialize_http_request(&RequestDict::new(Operation::DeleteObject, "photos", "1.jpg"))?;
+/// assert_eq!(request.method, "DELETE");
+/// assert!(request.url.starts_with("https://photos.s3.us-east-1.amazonaws.com/1.jpg"));
+/// # Ok::<(), xfer_core::error::Error>(())
+/// ```
 pub struct RequestSerializer {
     /// An error in the configuration is told by the first call that needs it, so that making a serializer cannot fail.
     capturer: Result<Capturer, Error>,
@@ -252,6 +261,16 @@ impl fmt::Debug for RequestSerializer {
 }
 
 /// Makes a [`RequestSerializer`].
+///
+/// ```
+/// use aws_credential_types::Credentials;
+/// use xfer_core::error::ErrorKind;
+/// use xfer_serializer::{EndpointConfig, RequestSerializer};
+/// let keys = Credentials::from_keys("AKID", "a secret", None);
+/// assert!(RequestSerializer::builder(EndpointConfig::new("us-east-1")).credentials(keys).build().is_ok());
+/// let nowhere = RequestSerializer::builder(EndpointConfig::new("")).build();
+/// assert_eq!(nowhere.unwrap_err().kind(), ErrorKind::InvalidConfig);
+/// ```
 #[derive(Debug)]
 pub struct RequestSerializerBuilder {
     endpoint: EndpointConfig,

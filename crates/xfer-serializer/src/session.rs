@@ -19,6 +19,14 @@ const MARGIN: Duration = Duration::from_secs(10);
 pub(crate) struct Sessions(Mutex<HashMap<SessionScope, Identity>>);
 
 /// What a session of an S3 Express bucket is for: two calls can share one if and only if they have the same scope.
+///
+/// ```
+/// use xfer_core::args::ExtraArgs;
+/// use xfer_serializer::SessionScope;
+/// let plain = SessionScope::of("fast--use1-az4--x-s3", &ExtraArgs::new());
+/// let another_type = SessionScope::of("fast--use1-az4--x-s3", &ExtraArgs::new().content_type("text/plain"));
+/// assert_eq!(plain, another_type, "a session says nothing of it");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SessionScope {
     bucket: String,

@@ -10,6 +10,14 @@ use xfer_core::id::PartNumber;
 use xfer_core::range::ByteRange;
 
 /// The body that will follow, as far as head and signature must know it.
+///
+/// ```
+/// use xfer_core::checksum::Algorithm;
+/// use xfer_serializer::Payload;
+/// // Five bytes, and their checksum behind them.
+/// let body = Payload::UnsignedTrailer { decoded_length: 5, algorithm: Algorithm::Crc64Nvme };
+/// assert_ne!(body, Payload::None);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Payload {
     /// No body.
@@ -80,6 +88,21 @@ impl<'a> Stamp<'a> {
 pub(crate) type Header<'a> = (Cow<'a, str>, Cow<'a, str>);
 
 /// A request to be sent exactly as it is: target and headers are what was signed.
+///
+/// ```
+/// use std::time::SystemTime;
+/// use xfer_core::args::ExtraArgs;
+/// use xfer_serializer::{EndpointConfig, Operation, Payload, RequestSerializer, SignatureVersion, Stamp};
+/// let serializer = RequestSerializer::builder(EndpointConfig::new("us-east-1"))
+///     .signature_version(SignatureVersion::Unsigned)
+///     .build()?;
+/// let template = serializer.template(Operation::PutObject, "photos", &ExtraArgs::new().content_type("image/jpeg"))?;
+/// let stamp = Stamp { payload: Payload::Unsigned { content_length: 5 }, ..Stamp::key("1.jpg") };
+/// let request = template.stamp(&stamp, None, SystemTime::now())?;
+/// assert_eq!((request.method, request.content_length()), ("PUT", 5));
+/// assert_eq!(request.header("content-type"), Some("image/jpeg"));
+/// # Ok::<(), xfer_core::error::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct SignedRequest<'a> {
     /// GET, HEAD, PUT, POST or DELETE.

@@ -22,6 +22,24 @@ use crate::sign;
 use crate::stamp::{Header, Payload, Shown, SignedRequest, Stamp};
 
 /// A prepared request, to be shared by all requests of its kind.
+///
+/// ```
+/// use std::time::SystemTime;
+/// use xfer_core::args::ExtraArgs;
+/// use xfer_core::range::ByteRange;
+/// use xfer_serializer::{EndpointConfig, Operation, RequestSerializer, SignatureVersion, Stamp};
+/// let serializer = RequestSerializer::builder(EndpointConfig::new("us-east-1"))
+///     .signature_version(SignatureVersion::Unsigned)
+///     .build()?;
+/// let template = serializer.template(Operation::GetObject, "photos", &ExtraArgs::new())?;
+/// for start in [0, 100] {
+///     let stamp = Stamp { range: Some(ByteRange::new(start, start + 100)), ..Stamp::key("1.jpg") };
+///     let request = template.stamp(&stamp, None, SystemTime::now())?;
+///     assert_eq!(request.header("range"), Some(format!("bytes={start}-{}", start + 99).as_str()));
+/// }
+/// assert_eq!(serializer.sdk_runs(), 1);
+/// # Ok::<(), xfer_core::error::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Template {
     operation: Operation,

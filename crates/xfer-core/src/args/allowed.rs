@@ -4,7 +4,7 @@
 //! (a checksum of the whole object goes in a `Checksum…` argument); `PartNumber` of downloads, which are cut into ranges of their own;
 //! the `Response…` arguments, which change headers that no caller gets to see.
 
-/// What an upload may have: the original's list, then `IfNoneMatch`, `IfMatch` and `BucketKeyEnabled`, which it lacks.
+/// What an upload may have: `s3transfer`'s list, then `IfNoneMatch`, `IfMatch` and `BucketKeyEnabled`, which it lacks.
 pub const ALLOWED_UPLOAD: &[&str] = &[
     "ACL",
     "CacheControl",
@@ -50,7 +50,7 @@ pub const ALLOWED_UPLOAD: &[&str] = &[
     "BucketKeyEnabled",
 ];
 
-/// What a download may have: the original's list, then `Range` and the conditions, which it lacks.
+/// What a download may have: `s3transfer`'s list, then `Range` and the conditions, which it lacks.
 pub const ALLOWED_DOWNLOAD: &[&str] = &[
     "ChecksumMode",
     "VersionId",
@@ -66,7 +66,7 @@ pub const ALLOWED_DOWNLOAD: &[&str] = &[
     "IfUnmodifiedSince",
 ];
 
-/// What a delete may have: the original's list, then `IfMatch`, which it lacks.
+/// What a delete may have: `s3transfer`'s list, then `IfMatch`, which it lacks.
 pub const ALLOWED_DELETE: &[&str] = &["MFA", "VersionId", "RequestPayer", "ExpectedBucketOwner", "IfMatch"];
 
 /// The kind of value that an argument takes.

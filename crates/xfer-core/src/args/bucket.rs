@@ -2,7 +2,7 @@
 //!
 //! Never decides where a request goes: endpoint rules do that later.
 
-/// The message of the original for a resource that its transfers cannot serve.
+/// `s3transfer`'s message for a resource that its transfers cannot serve.
 const OBJECT_LAMBDA: &str =
     "TransferManager methods do not support S3 Object Lambda resource. Use direct client calls instead.";
 

@@ -16,6 +16,14 @@ const MD5: &str = "ChecksumMD5";
 const MD5_LENGTH: usize = 16;
 
 /// Which checksum the caller of an upload wants.
+///
+/// ```
+/// use xfer_core::args::{ChecksumChoice, ExtraArgs, requested_checksum};
+/// use xfer_core::checksum::{Algorithm, Checksum};
+/// let known = Checksum::of(Algorithm::Sha256, b"abc");
+/// assert_eq!(requested_checksum(&ExtraArgs::new().checksum(&known))?, ChecksumChoice::Given(known));
+/// # Ok::<(), xfer_core::error::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChecksumChoice {
     /// None was named: the client's default.
@@ -63,6 +71,12 @@ pub fn requested_checksum(args: &ExtraArgs) -> Result<ChecksumChoice, Error> {
 
 /// Whether a download compares what it gets with the checksum that the store has: always, unless `ChecksumMode` is `DISABLED`. That
 /// word is ours and not S3's; it must not be sent.
+///
+/// ```
+/// use xfer_core::args::{ExtraArgs, validates_download};
+/// assert!(validates_download(&ExtraArgs::new()));
+/// assert!(!validates_download(&ExtraArgs::new().with("ChecksumMode", "DISABLED")));
+/// ```
 #[must_use]
 pub fn validates_download(args: &ExtraArgs) -> bool {
     args.text(MODE) != Some("DISABLED")
@@ -76,7 +90,7 @@ pub(super) fn known_mode(args: &ExtraArgs) -> Result<(), String> {
     Err(format!("{MODE} must be ENABLED or DISABLED"))
 }
 
-/// Refuses an algorithm that there is not, in the words of the original.
+/// Refuses an algorithm that there is not, in the words of `s3transfer`.
 pub(super) fn supported_algorithm(args: &ExtraArgs) -> Result<Option<Algorithm>, String> {
     let name = match args.get(ALGORITHM) {
         None => return Ok(None),

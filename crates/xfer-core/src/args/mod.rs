@@ -20,6 +20,12 @@ pub use range::{RequestedRange, requested_range};
 pub use validate::validate;
 
 /// Which call the arguments are for.
+///
+/// ```
+/// use xfer_core::args::CallKind;
+/// assert!(CallKind::Upload.allowed().contains(&"StorageClass"));
+/// assert!(!CallKind::Download.allowed().contains(&"StorageClass"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CallKind {
     /// `upload`.
@@ -43,6 +49,13 @@ impl CallKind {
 }
 
 /// Value of one argument.
+///
+/// ```
+/// use xfer_core::args::{ArgValue, ExtraArgs};
+/// let args = ExtraArgs::new().bucket_key_enabled(true).with("MpuObjectSize", 5_i64);
+/// assert_eq!(args.get("BucketKeyEnabled"), Some(&ArgValue::Flag(true)));
+/// assert_eq!(args.get("MpuObjectSize"), Some(&ArgValue::Number(5)));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ArgValue {

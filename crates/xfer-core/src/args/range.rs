@@ -64,6 +64,13 @@ impl RequestedRange {
 ///
 /// # Errors
 /// [`ErrorKind::InvalidArgument`] when `Range` is not a single range of bytes.
+///
+/// ```
+/// use xfer_core::args::{ExtraArgs, requested_range};
+/// assert_eq!(requested_range(&ExtraArgs::new())?, None);
+/// assert!(requested_range(&ExtraArgs::new().range("bytes=0-1,5-6")).is_err());
+/// # Ok::<(), xfer_core::error::Error>(())
+/// ```
 pub fn requested_range(args: &ExtraArgs) -> Result<Option<RequestedRange>, Error> {
     parse(args).map_err(|message| Error::new(ErrorKind::InvalidArgument, message))
 }

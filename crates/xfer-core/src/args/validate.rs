@@ -1,6 +1,6 @@
 //! The check of a call before anything is sent.
 //!
-//! Invariants: the original's checks come first and in its order; no message shows the value of an argument that may be secret.
+//! Invariants: `s3transfer`'s checks come first and in its order; no message shows the value of an argument that may be secret.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -19,11 +19,18 @@ const CUSTOMER_KEY: usize = 32;
 /// Judges a call. Neither looks at the network nor changes anything.
 ///
 /// In this order: the names of the arguments, the bucket (an S3 Object Lambda is refused), the checksum algorithm of an upload, all in the
-/// words of the original; then the bucket's form, the key (1 to 1,024 bytes), the values one by one (kind, no control characters in
+/// words of `s3transfer`; then the bucket's form, the key (1 to 1,024 bytes), the values one by one (kind, no control characters in
 /// what becomes a header), and what has to fit together (SSE-C, checksums, the range).
 ///
 /// # Errors
 /// [`ErrorKind::InvalidArgument`] with the bucket and key in place; the first offence is the one reported.
+///
+/// ```
+/// use xfer_core::args::{CallKind, ExtraArgs, validate};
+/// assert!(validate(CallKind::Download, "photos", "2024/1.jpg", &ExtraArgs::new()).is_ok());
+/// let error = validate(CallKind::Download, "photos", "", &ExtraArgs::new()).unwrap_err();
+/// assert_eq!(error.message(), "the key is empty");
+/// ```
 pub fn validate(kind: CallKind, bucket: &str, key: &str, args: &ExtraArgs) -> Result<(), Error> {
     check(kind, bucket, key, args)
         .map_err(|message| Error::new(ErrorKind::InvalidArgument, message).in_object(bucket, key))

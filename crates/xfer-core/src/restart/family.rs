@@ -58,6 +58,12 @@ impl fmt::Display for ChildName {
 }
 
 /// Why a child is gone for good.
+///
+/// ```
+/// use xfer_core::restart::ExitReason;
+/// let reason = ExitReason::Escalated { restarts: 5, panic_text: "index out of bounds".to_owned() };
+/// assert_ne!(reason, ExitReason::Normal);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExitReason {
     /// It stopped by itself and its policy lets it, or nobody held its address any more.
@@ -74,6 +80,15 @@ pub enum ExitReason {
 }
 
 /// What a parent does about the end of a child.
+///
+/// ```
+/// use std::time::Duration;
+/// use xfer_core::restart::{ExitReason, Family, RestartPolicy, Verdict};
+/// let mut family = Family::new(RestartPolicy { max_restarts: 0, ..RestartPolicy::default() });
+/// let generation = family.register("deleter".into());
+/// let verdict = family.on_exit("deleter".into(), generation, &ExitReason::Aborted, Duration::ZERO);
+/// assert_eq!(verdict, Verdict::GiveUp);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Verdict {

@@ -42,6 +42,16 @@ pub(super) fn details(body: &[u8]) -> Option<Details> {
 }
 
 /// The error that an answer means. For one whose status says success: an error that its body holds, else a breach of protocol.
+///
+/// ```
+/// use xfer_core::error::ErrorKind;
+/// use xfer_serializer::Operation;
+/// use xfer_serializer::decode::{Answer, error};
+/// // A HEAD has no body that says why.
+/// let headers: [(&str, &str); 0] = [];
+/// assert_eq!(error(&Answer::new(Operation::HeadObject, 404, &headers)).kind(), ErrorKind::NoSuchKey);
+/// assert_eq!(error(&Answer::new(Operation::GetObject, 503, &headers)).kind(), ErrorKind::Throttled);
+/// ```
 #[must_use]
 pub fn error(answer: &Answer<'_>) -> Error {
     let details = details(answer.body).unwrap_or_default();

@@ -13,6 +13,14 @@ use super::{Answer, error};
 ///
 /// # Errors
 /// What the store answered instead.
+///
+/// ```
+/// use xfer_serializer::Operation;
+/// use xfer_serializer::decode::{Answer, put_object};
+/// let stored = put_object(&Answer::new(Operation::PutObject, 200, &[("etag", "\"etag\"")]))?;
+/// assert_eq!(stored.etag.as_deref(), Some("\"etag\""));
+/// # Ok::<(), xfer_core::error::Error>(())
+/// ```
 pub fn put_object(answer: &Answer<'_>) -> Result<StoredObject, Error> {
     answer.check()?;
     let checksum_kind = checksum_kind(answer);
@@ -31,6 +39,16 @@ pub fn put_object(answer: &Answer<'_>) -> Result<StoredObject, Error> {
 /// # Errors
 /// What the store answered instead; [`ErrorKind::Protocol`] when the answer has no length, or another range than asked for;
 /// [`ErrorKind::ObjectModified`] when its ETag is not [`Answer::if_match`] (some stores do not look at the condition).
+///
+/// ```
+/// use xfer_core::range::ByteRange;
+/// use xfer_serializer::Operation;
+/// use xfer_serializer::decode::{Answer, get_object};
+/// let headers = [("content-length", "50"), ("content-range", "bytes 100-149/150"), ("etag", "\"etag\"")];
+/// let facts = get_object(&Answer::new(Operation::GetObject, 206, &headers), Some(ByteRange::new(100, 150)))?;
+/// assert_eq!((facts.start, facts.size), (100, 50));
+/// # Ok::<(), xfer_core::error::Error>(())
+/// ```
 pub fn get_object(answer: &Answer<'_>, asked: Option<ByteRange>) -> Result<ObjectFacts, Error> {
     if answer.status != 200 && answer.status != 206 {
         return Err(if answer.is_success() {
@@ -75,6 +93,14 @@ pub fn get_object(answer: &Answer<'_>, asked: Option<ByteRange>) -> Result<Objec
 ///
 /// # Errors
 /// What the store answered instead.
+///
+/// ```
+/// use xfer_serializer::Operation;
+/// use xfer_serializer::decode::{Answer, delete_object};
+/// let headers = [("x-amz-version-id", "v2"), ("x-amz-delete-marker", "true")];
+/// assert_eq!(delete_object(&Answer::new(Operation::DeleteObject, 204, &headers))?.as_deref(), Some("v2"));
+/// # Ok::<(), xfer_core::error::Error>(())
+/// ```
 pub fn delete_object(answer: &Answer<'_>) -> Result<Option<String>, Error> {
     answer.check()?;
     Ok(answer.header("x-amz-version-id").map(str::to_owned))

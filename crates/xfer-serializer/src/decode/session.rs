@@ -13,6 +13,18 @@ use super::{Answer, xml};
 use crate::Identity;
 
 /// Credentials for one S3 Express bucket, for five minutes or so.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use xfer_serializer::Operation;
+/// use xfer_serializer::decode::{Answer, create_session};
+/// let body = b"<CreateSessionResult><Credentials><SessionToken>t</SessionToken><SecretAccessKey>s</SecretAccessKey>\
+///     <AccessKeyId>a</AccessKeyId><Expiration>1970-01-01T00:05:00Z</Expiration></Credentials></CreateSessionResult>";
+/// let headers: [(&str, &str); 0] = [];
+/// let session = create_session(&Answer::new(Operation::CreateSession, 200, &headers).with_body(body))?;
+/// assert_eq!(session.expires(), SystemTime::UNIX_EPOCH + Duration::from_secs(300));
+/// # Ok::<(), xfer_core::error::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct SessionCredentials {
     access_key_id: String,
@@ -49,6 +61,15 @@ impl fmt::Debug for SessionCredentials {
 ///
 /// # Errors
 /// What the store answered instead; [`Protocol`](xfer_core::error::ErrorKind::Protocol) when the credentials cannot be read.
+///
+/// ```
+/// use xfer_core::error::ErrorKind;
+/// use xfer_serializer::Operation;
+/// use xfer_serializer::decode::{Answer, create_session};
+/// let headers: [(&str, &str); 0] = [];
+/// let answer = Answer::new(Operation::CreateSession, 200, &headers).with_body(b"<CreateSessionResult/>");
+/// assert_eq!(create_session(&answer).unwrap_err().kind(), ErrorKind::Protocol);
+/// ```
 pub fn create_session(answer: &Answer<'_>) -> Result<SessionCredentials, Error> {
     #[derive(Deserialize)]
     struct Body {

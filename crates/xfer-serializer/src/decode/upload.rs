@@ -14,6 +14,16 @@ use super::{Answer, error, failure, object, xml};
 ///
 /// # Errors
 /// What the store answered instead; [`ErrorKind::Protocol`] when there is no id in it.
+///
+/// ```
+/// use xfer_serializer::Operation;
+/// use xfer_serializer::decode::{Answer, create_multipart_upload};
+/// let body = b"<InitiateMultipartUploadResult><UploadId>U1</UploadId></InitiateMultipartUploadResult>";
+/// let headers: [(&str, &str); 0] = [];
+/// let answer = Answer::new(Operation::CreateMultipartUpload, 200, &headers).with_body(body);
+/// assert_eq!(&*create_multipart_upload(&answer)?, "U1");
+/// # Ok::<(), xfer_core::error::Error>(())
+/// ```
 pub fn create_multipart_upload(answer: &Answer<'_>) -> Result<Arc<str>, Error> {
     #[derive(Deserialize)]
     struct Body {
@@ -33,6 +43,14 @@ pub fn create_multipart_upload(answer: &Answer<'_>) -> Result<Arc<str>, Error> {
 ///
 /// # Errors
 /// What the store answered instead; [`ErrorKind::Protocol`] when there is no ETag: the upload could not be completed.
+///
+/// ```
+/// use xfer_serializer::Operation;
+/// use xfer_serializer::decode::{Answer, upload_part};
+/// let answer = Answer::new(Operation::UploadPart, 200, &[("etag", "\"part\"")]);
+/// assert_eq!(&*upload_part(&answer)?, "\"part\"");
+/// # Ok::<(), xfer_core::error::Error>(())
+/// ```
 pub fn upload_part(answer: &Answer<'_>) -> Result<Arc<str>, Error> {
     answer.check()?;
     answer.header("etag").map(Arc::from).ok_or_else(|| answer.invalid("there is no ETag"))
@@ -42,6 +60,17 @@ pub fn upload_part(answer: &Answer<'_>) -> Result<Arc<str>, Error> {
 ///
 /// # Errors
 /// What the store answered instead, also within a 200; [`ErrorKind::Protocol`] when a 200 has neither result nor error.
+///
+/// ```
+/// use xfer_core::error::ErrorKind;
+/// use xfer_serializer::Operation;
+/// use xfer_serializer::decode::{Answer, complete_multipart_upload};
+/// // S3 says 200 before it knows.
+/// let body = b"<Error><Code>InternalError</Code><Message>We encountered an internal error.</Message></Error>";
+/// let headers: [(&str, &str); 0] = [];
+/// let answer = Answer::new(Operation::CompleteMultipartUpload, 200, &headers).with_body(body);
+/// assert_eq!(complete_multipart_upload(&answer).unwrap_err().kind(), ErrorKind::ServiceUnavailable);
+/// ```
 pub fn complete_multipart_upload(answer: &Answer<'_>) -> Result<StoredObject, Error> {
     answer.check()?;
     if failure::details(answer.body).is_some() {
@@ -70,6 +99,15 @@ pub fn complete_multipart_upload(answer: &Answer<'_>) -> Result<StoredObject, Er
 ///
 /// # Errors
 /// What the store answered instead.
+///
+/// ```
+/// use xfer_serializer::Operation;
+/// use xfer_serializer::decode::{Answer, abort_multipart_upload};
+/// let headers: [(&str, &str); 0] = [];
+/// let gone = Answer::new(Operation::AbortMultipartUpload, 404, &headers).with_body(b"<Error><Code>NoSuchUpload</Code></Error>");
+/// assert!(abort_multipart_upload(&gone)?);
+/// # Ok::<(), xfer_core::error::Error>(())
+/// ```
 pub fn abort_multipart_upload(answer: &Answer<'_>) -> Result<bool, Error> {
     match answer.check() {
         Ok(()) => Ok(false),
@@ -79,6 +117,13 @@ pub fn abort_multipart_upload(answer: &Answer<'_>) -> Result<bool, Error> {
 }
 
 /// A part that a multipart upload has.
+///
+/// ```
+/// use xfer_core::id::PartNumber;
+/// use xfer_serializer::decode::ListedPart;
+/// let part = ListedPart { number: PartNumber::FIRST, etag: "\"part\"".into(), size: 8 << 20, checksum: None };
+/// assert_eq!(part.size, 8_388_608, "bytes");
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListedPart {
     /// Its number.
@@ -92,6 +137,17 @@ pub struct ListedPart {
 }
 
 /// A page of a multipart upload's parts.
+///
+/// ```
+/// use xfer_serializer::Operation;
+/// use xfer_serializer::decode::{Answer, list_parts};
+/// let body = b"<ListPartsResult><IsTruncated>false</IsTruncated>\
+///     <Part><PartNumber>1</PartNumber><ETag>e</ETag><Size>5</Size></Part></ListPartsResult>";
+/// let headers: [(&str, &str); 0] = [];
+/// let listed = list_parts(&Answer::new(Operation::ListParts, 200, &headers).with_body(body))?;
+/// assert_eq!((listed.parts.len(), listed.next), (1, None));
+/// # Ok::<(), xfer_core::error::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListedParts {
     /// The parts, in ascending order.
@@ -104,6 +160,17 @@ pub struct ListedParts {
 ///
 /// # Errors
 /// What the store answered instead; [`ErrorKind::Protocol`] when the list cannot be read, or does not go forward.
+///
+/// ```
+/// use xfer_serializer::Operation;
+/// use xfer_serializer::decode::{Answer, list_parts};
+/// let body = b"<ListPartsResult><IsTruncated>false</IsTruncated>\
+///     <Part><PartNumber>1</PartNumber><ETag>e</ETag><Size>5</Size></Part></ListPartsResult>";
+/// let headers: [(&str, &str); 0] = [];
+/// let listed = list_parts(&Answer::new(Operation::ListParts, 200, &headers).with_body(body))?;
+/// assert_eq!(listed.parts[0].size, 5);
+/// # Ok::<(), xfer_core::error::Error>(())
+/// ```
 pub fn list_parts(answer: &Answer<'_>) -> Result<ListedParts, Error> {
     answer.check()?;
     let body: List =
