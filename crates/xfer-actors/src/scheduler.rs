@@ -16,6 +16,7 @@ use xfer_core::concurrency::{Controller, Sample};
 use xfer_core::error::RetryClass;
 use xfer_core::id::{JobId, TransferId};
 use xfer_core::job::Job;
+use xfer_core::plan::most_of_first_part;
 use xfer_core::queue::{Class, Entry, FairQueue, Fit};
 use xfer_core::retry::{RetryBucket, Verdict};
 
@@ -457,7 +458,7 @@ fn memory_of(transfer: &Transfer, job: &Job) -> u64 {
     match job {
         Job::ReadPart { max, .. } => *max,
         Job::FetchRange { range, .. } if ordered() => range.len(),
-        Job::Discover { part_size, .. } if ordered() => *part_size,
+        Job::Discover { part_size, .. } if ordered() => most_of_first_part(*part_size),
         _ => 0,
     }
 }

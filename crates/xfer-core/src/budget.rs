@@ -8,7 +8,7 @@
 //! when no memory comes back for [`RELIEF_AFTER`], a transfer that holds none is let in all the same: those who hold it all may wait, in
 //! the caller's hands, for just that transfer.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use crate::id::TransferId;
@@ -137,8 +137,11 @@ pub struct Budget {
     holders: HashMap<TransferId, u64>,
     /// Since when memory has been refused and none has come back.
     stuck_since: Option<Duration>,
-    /// How far above the limit transfers that hold none are let in.
+    /// How far above the limit those are let in that were relieved.
     stretch: u64,
+    /// Transfers that held none when no memory came back for so long. They may have it again without another such wait: others may still
+    /// wait for them.
+    relieved: HashSet<TransferId>,
 }
 
 impl Budget {
@@ -154,6 +157,7 @@ impl Budget {
             holders: HashMap::new(),
             stuck_since: None,
             stretch: 0,
+            relieved: HashSet::new(),
         }
     }
 
@@ -190,18 +194,20 @@ impl Budget {
         if wanted <= self.memory || self.in_use.memory == 0 {
             // It goes on as it should.
             (self.stuck_since, self.stretch) = (None, 0);
+            self.relieved.clear();
             return None;
         }
         let relief = self.stuck_since.get_or_insert(now).saturating_add(RELIEF_AFTER);
         let holds = self.holders.contains_key(&cost.holder);
         if !holds && now >= relief {
             (self.stuck_since, self.stretch) = (Some(now), wanted - self.memory);
+            self.relieved.insert(cost.holder);
         }
-        if !holds && wanted <= self.memory.saturating_add(self.stretch) {
+        if !holds && self.relieved.contains(&cost.holder) && wanted <= self.memory.saturating_add(self.stretch) {
             return None;
         }
         let retry_after = relief.checked_sub(now).filter(|wait| !wait.is_zero());
-        let for_its_holder = holds && (self.stretch > 0 || retry_after.is_none());
+        let for_its_holder = self.stretch > 0 || (holds && retry_after.is_none());
         Some(Taken::Refused { retry_after, for_its_holder })
     }
 

@@ -116,14 +116,18 @@ impl EtagOfBytes {
     /// The ETag, in quotes.
     #[must_use]
     pub fn finish(self) -> String {
-        let mut etag = String::from("\"");
-        for byte in self.0.finalize() {
-            // A String takes whatever is written.
-            let _ = write!(etag, "{byte:02x}");
-        }
-        etag.push('"');
-        etag
+        format!("\"{}\"", hex(&self.0.finalize()))
     }
+}
+
+/// Bytes as ETags have them.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        // A String takes whatever is written.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ pub struct Sample {
     pub computing: usize,
 }
 
-/// A window of measurement is at least this long; a quarter of a second evens out reads and writes, and is short enough to climb in.
+/// A window of measurement is at least this long; so long evens out reads and writes, and is short enough to climb in.
 const WINDOW: Duration = Duration::from_millis(300);
 /// After a change, connections have to open and fill before a measurement means anything.
 const SETTLE: Duration = Duration::from_millis(100);

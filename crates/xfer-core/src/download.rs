@@ -337,7 +337,8 @@ impl DownloadMachine {
     }
 
     fn succeed(&mut self, out: &mut Vec<Effect>) {
-        let Some(found) = self.found.take() else { return };
+        // Nobody told what was landed: a defect elsewhere, which has failed the transfer already and must not keep it from its end.
+        let Some(found) = self.found.take() else { return self.ledger.finish_failed(out) };
         let mut outcome = TransferOutcome::of_bytes(found.plan.size());
         if let Some(ours) = self.runs.checksum_of(found.plan.count()) {
             outcome.verified = Verified::FullObject(ours.algorithm());

@@ -70,8 +70,8 @@ pub enum Job {
         /// Whether the source's MD5 is to be taken where it could tell: when the object has no checksum, and an ETag that may be one.
         with_md5: bool,
     },
-    /// A GET without a range (or with the caller's own): its head is noted as [`Note::Discovered`], then its first
-    /// bytes are landed, as many as [`first_part_length`](crate::plan::first_part_length) says; more are not read.
+    /// A GET of the object's first part, or of the caller's own range, and perhaps a HEAD: what they tell is noted as [`Note::Discovered`],
+    /// then the first bytes are landed, as many as [`first_part_length`](crate::plan::first_part_length) says.
     Discover {
         /// The part size in bytes.
         part_size: u64,

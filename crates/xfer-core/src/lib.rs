@@ -16,7 +16,6 @@
 //! | [`restart`] | whether and when a failed actor is started again |
 //! | [`checksum`] | what was verified |
 //! | [`disk`] | whether a file's calls hold others up |
-//! | [`progress`] | what a progress bar is told |
 
 pub mod args;
 pub mod budget;
@@ -35,7 +34,6 @@ mod ledger;
 pub mod machine;
 pub mod outcome;
 pub mod plan;
-pub mod progress;
 pub mod queue;
 pub mod range;
 pub mod restart;

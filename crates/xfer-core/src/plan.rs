@@ -197,7 +197,19 @@ pub fn growing_reach(base: u64) -> u64 {
 #[must_use]
 pub fn first_part_length(size: u64, part_size: u64) -> u64 {
     let part_size = part_size.max(1);
-    if size <= part_size.saturating_add(part_size / 2) { size } else { part_size }
+    if size <= most_of_first_part(part_size) { size } else { part_size }
+}
+
+/// The most bytes that the first request of a download can land, before the object's size is known.
+///
+/// ```
+/// use xfer_core::plan::{first_part_length, most_of_first_part};
+/// let most = most_of_first_part(100);
+/// assert_eq!(first_part_length(most, 100), most);
+/// ```
+#[must_use]
+pub fn most_of_first_part(part_size: u64) -> u64 {
+    part_size.saturating_add(part_size / 2)
 }
 
 /// The ranges of a download, counted from the start of what is downloaded: range 0 comes with the first request, the others step by the

@@ -211,21 +211,34 @@ impl FairQueue {
 
     fn try_class<F: Into<Fit>>(&mut self, class: Class, fits: &mut impl FnMut(&Entry) -> F) -> Tried {
         let ring = &mut self.rings[class.index()];
-        let first = ring.turn;
-        let mut passed = 0;
+        if ring.turn == NONE {
+            return Tried::Nothing;
+        }
+        // Who waits for itself keeps its turn: the others are asked from where it was left off, or those behind it would never be.
+        let (mut place, mut next) = (ring.turn, ring.search_from());
+        let mut asked = 0;
         let entry = loop {
-            let Some(entry) = ring.peek(class) else { return Tried::Nothing };
+            let entry = ring.first_of(place, class);
+            asked += 1;
             match fits(&entry).into() {
                 Fit::Now => break entry,
                 Fit::Later => return Tried::Waits,
-                Fit::OfOthers => ring.pass(),
-            }
-            passed += 1;
-            if ring.turn == first || passed == PASSED_OVER {
-                return Tried::Nothing;
+                Fit::OfOthers if asked == PASSED_OVER || asked == ring.seats.len() => {
+                    ring.search = next;
+                    return Tried::Nothing;
+                }
+                Fit::OfOthers => {
+                    place = next;
+                    next = ring.behind(next);
+                }
             }
         };
-        ring.pop();
+        if place == ring.turn {
+            ring.turn = ring.seats.get(place).after;
+        } else {
+            ring.search = next;
+        }
+        ring.take_first(place);
         self.overtaken[class.index()] = 0;
         if class != Class::Finishing {
             self.small_was_last = class == Class::Small;
@@ -293,6 +306,8 @@ struct Ring {
     jobs: Pool<Waiting>,
     /// The seat whose turn it is.
     turn: u32,
+    /// The seat from which to look on for one that can run, while the one whose turn it is waits for itself.
+    search: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -313,7 +328,7 @@ struct Waiting {
 
 impl Default for Ring {
     fn default() -> Ring {
-        Ring { seat_of: HashMap::new(), seats: Pool::new(), jobs: Pool::new(), turn: NONE }
+        Ring { seat_of: HashMap::new(), seats: Pool::new(), jobs: Pool::new(), turn: NONE, search: NONE }
     }
 }
 
@@ -360,38 +375,46 @@ impl Ring {
         let seat = self.seats.take(place);
         self.seat_of.remove(&seat.transfer);
         if seat.after == place {
-            self.turn = NONE;
+            (self.turn, self.search) = (NONE, NONE);
         } else {
             self.seats.get_mut(seat.before).after = seat.after;
             self.seats.get_mut(seat.after).before = seat.before;
-            if self.turn == place {
-                self.turn = seat.after;
+            for here in [&mut self.turn, &mut self.search] {
+                if *here == place {
+                    *here = seat.after;
+                }
             }
         }
         self.give_memory_back();
     }
 
-    fn peek(&self, class: Class) -> Option<Entry> {
-        if self.turn == NONE {
-            return None;
-        }
-        let seat = self.seats.get(self.turn);
+    /// The first job of the transfer at `place`.
+    fn first_of(&self, place: u32, class: Class) -> Entry {
+        let seat = self.seats.get(place);
         let waiting = self.jobs.get(seat.first);
-        Some(Entry { transfer: seat.transfer, job: waiting.job, class, memory: waiting.memory })
+        Entry { transfer: seat.transfer, job: waiting.job, class, memory: waiting.memory }
     }
 
-    /// Gives the turn to the next transfer.
-    fn pass(&mut self) {
-        self.turn = self.seats.get(self.turn).after;
+    /// Where a search among those whose turn it is not goes on.
+    fn search_from(&self) -> u32 {
+        match self.search {
+            NONE => self.seats.get(self.turn).after,
+            here if here == self.turn => self.behind(here),
+            here => here,
+        }
     }
 
-    /// Takes out what `peek` shows.
-    fn pop(&mut self) {
-        let place = self.turn;
+    /// The seat behind `place`, but for the one whose turn it is: that was asked first.
+    fn behind(&self, place: u32) -> u32 {
+        let after = self.seats.get(place).after;
+        if after == self.turn { self.seats.get(after).after } else { after }
+    }
+
+    /// Takes out what `first_of` shows.
+    fn take_first(&mut self, place: u32) {
         let seat = self.seats.get_mut(place);
         let waiting = self.jobs.take(seat.first);
         seat.first = waiting.after;
-        self.turn = seat.after;
         if seat.first == NONE {
             self.stand_up(place);
         }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::id::JobId;
 use crate::job::{Effect, Event, Job, Reply};
+use crate::upload::MAX_ABORTS;
 
 /// Its own jobs are numbered from the top, far from those of the machine that it replaces.
 const FIRST_JOB: u32 = u32::MAX;
@@ -32,6 +33,9 @@ pub struct SalvageMachine {
     upload: Option<Arc<str>>,
     /// The upload that is being removed, and by which job.
     aborting: Option<(JobId, Arc<str>)>,
+    aborts: u32,
+    /// Whether a part may still arrive at the store although nobody waits for it.
+    stray: bool,
     has_target: bool,
     error: Error,
     finished: bool,
@@ -42,11 +46,13 @@ impl SalvageMachine {
     #[must_use]
     pub fn new(jobs: Vec<JobId>, upload: Option<Arc<str>>, has_target: bool, error: Error) -> SalvageMachine {
         SalvageMachine {
+            stray: !jobs.is_empty(),
             lost: jobs.into_iter().collect(),
             own: HashSet::new(),
             next: FIRST_JOB,
             upload,
             aborting: None,
+            aborts: 0,
             has_target,
             error,
             finished: false,
@@ -79,6 +85,13 @@ impl SalvageMachine {
                 if matches!(reply, Reply::UploadCompleted(_)) {
                     self.upload = None;
                 }
+                if let Some((_, upload_id)) = self.aborting.take_if(|(abort, _)| *abort == job)
+                    && reply == (Reply::UploadAborted { gone: false })
+                    && self.stray
+                    && self.aborts < MAX_ABORTS
+                {
+                    self.upload = Some(upload_id);
+                }
                 self.settle(job);
             }
             Event::Failed { job, .. } => {
@@ -97,6 +110,7 @@ impl SalvageMachine {
         if let Some(upload_id) = self.upload.take() {
             let id = self.run(Job::AbortUpload { upload_id: Arc::clone(&upload_id) }, out);
             self.aborting = Some((id, upload_id));
+            self.aborts += 1;
         }
         if std::mem::take(&mut self.has_target) {
             self.run(Job::DiscardTarget, out);
@@ -156,7 +170,10 @@ mod tests {
         let effects = step(&mut machine, failed);
         let [(id, name)] = ran(&effects)[..] else { panic!("{effects:?}") };
         assert_eq!(name, "AbortMultipartUpload");
-        let end = step(&mut machine, Event::Done { job: id, reply: Reply::UploadAborted { gone: false } });
+        // A part that was under way may have come behind it.
+        let again = step(&mut machine, Event::Done { job: id, reply: Reply::UploadAborted { gone: false } });
+        let [(id, "AbortMultipartUpload")] = ran(&again)[..] else { panic!("{again:?}") };
+        let end = step(&mut machine, Event::Done { job: id, reply: Reply::UploadAborted { gone: true } });
         assert!(matches!(&end[..], [Effect::Finish(Err(error))] if error.kind() == ErrorKind::Internal));
         assert!(machine.is_finished() && machine.outstanding() == 0);
     }
@@ -172,6 +189,19 @@ mod tests {
         let end = step(&mut machine, Event::Done { job: jobs[1].0, reply: Reply::TargetDiscarded });
         assert!(matches!(&end[..], [Effect::Finish(Err(error))] if error.left_behind() == Some("u")));
         assert!(step(&mut machine, Event::Started).is_empty());
+    }
+
+    #[test]
+    fn a_store_that_never_calls_an_upload_gone_is_not_asked_for_ever() {
+        let mut machine = SalvageMachine::new(vec![JobId(0)], Some("u".into()), false, Error::internal("lost"));
+        step(&mut machine, Event::Started);
+        let mut effects =
+            step(&mut machine, Event::Failed { job: JobId(0), error: Error::new(ErrorKind::Cancelled, "") });
+        for _ in 0..MAX_ABORTS {
+            let [(id, "AbortMultipartUpload")] = ran(&effects)[..] else { panic!("{effects:?}") };
+            effects = step(&mut machine, Event::Done { job: id, reply: Reply::UploadAborted { gone: false } });
+        }
+        assert!(matches!(effects[..], [Effect::Finish(Err(_))]));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use md5::{Digest as _, Md5};
 
 use crate::checksum::{Algorithm, Checksum, ChecksumKind};
-use crate::claim::{Fingerprint, may_be_our_own_doing};
+use crate::claim::{Fingerprint, hex, may_be_our_own_doing};
 use crate::error::{Error, ErrorKind};
 use crate::id::{MAX_PARTS, PartNumber};
 use crate::job::{Effect, Event, Job, Note, Reply, SeenObject, StoredObject, UploadedPart};
@@ -88,7 +88,8 @@ pub struct UploadSpec {
     pub part_size: u64,
     /// The largest object in bytes that is sent with one request.
     pub threshold: u64,
-    /// The most parts that are asked for and not settled, at least 1.
+    /// The most parts that are asked for and not settled, at least 1. Parts that are kept in memory count by their size: where they have to be
+    /// larger than `part_size`, they are fewer, down to two.
     pub window: usize,
     /// Which checksum goes along.
     pub checksum: UploadChecksum,
@@ -181,12 +182,18 @@ impl UploadMachine {
         if matches!(layout, Layout::Known(_)) {
             check_multipart_checksum(&spec.checksum)?;
         }
+        let reads = !spec.rereadable || spec.length.is_none();
+        let window = match &layout {
+            Layout::Known(layout) if reads => window_of(spec.window, spec.part_size, layout.part_size()),
+            Layout::Growing { base } => window_of(spec.window, spec.part_size, *base),
+            Layout::Known(_) | Layout::Single { .. } => spec.window,
+        };
         Ok(UploadMachine {
             ledger: Ledger::new(),
-            reads: !spec.rereadable || spec.length.is_none(),
+            reads,
             layout,
             threshold: spec.threshold,
-            window: spec.window.max(1),
+            window: window.max(1),
             checksum: spec.checksum,
             started: false,
             upload_id: None,
@@ -300,6 +307,10 @@ impl UploadMachine {
         let error = match asked {
             Asked::Abort => {
                 self.leave_behind();
+                if self.found.is_some() {
+                    // The object is there all the same.
+                    return;
+                }
                 error
             }
             Asked::Part { .. } => {
@@ -469,8 +480,10 @@ impl UploadMachine {
             }
             Layout::Growing { .. } if last => self.next = 0,
             Layout::Growing { base } if number.get() == MAX_PARTS => {
-                let message =
-                    format!("a source without a length can have {} bytes in parts from {base}", growing_reach(*base));
+                let message = format!(
+                    "a source without a length can have fewer than {} bytes in parts from {base}",
+                    growing_reach(*base)
+                );
                 return Err(Error::new(ErrorKind::TooLarge, message));
             }
             Layout::Growing { .. } => self.next = number.get() + 1,
@@ -537,15 +550,21 @@ impl UploadMachine {
     /// Reads on in a source that is read in order, when no read is under way and the window allows it. An unknown length is decided
     /// upon by the first part, so nothing more is read until that is there.
     fn read_next(&mut self, out: &mut Vec<Effect>) {
-        if !self.reads || self.reading || self.unsettled >= self.window {
+        if !self.reads || self.reading {
             return;
         }
         let Some(number) = PartNumber::new(self.next) else { return };
-        let max = match &self.layout {
-            Layout::Single { length } => *length,
-            Layout::Known(layout) => layout.range(number).map_or(0, ByteRange::len),
-            Layout::Growing { base } => growing_part_size(number, *base),
+        let (max, window) = match &self.layout {
+            Layout::Single { length } => (*length, self.window),
+            Layout::Known(layout) => (layout.range(number).map_or(0, ByteRange::len), self.window),
+            Layout::Growing { base } => {
+                let max = growing_part_size(number, *base);
+                (max, window_of(self.window, *base, max))
+            }
         };
+        if self.unsettled >= window {
+            return;
+        }
         self.reading = true;
         self.unsettled += 1;
         self.ledger.run(Job::ReadPart { number, max }, Asked::Read { number, max }, out);
@@ -590,6 +609,13 @@ impl UploadMachine {
             None => self.ledger.finish_failed(out),
         }
     }
+}
+
+/// How many parts of `actual` bytes take no more memory than `window` of `part_size`; two at least, if there may be two at all, so that one
+/// can be read while another is sent.
+fn window_of(window: usize, part_size: u64, actual: u64) -> usize {
+    let fit = window as u128 * u128::from(part_size) / u128::from(actual.max(1));
+    usize::try_from(fit).unwrap_or(usize::MAX).max(2).min(window)
 }
 
 /// What a part that was read means.
@@ -639,12 +665,7 @@ pub fn multipart_etag(parts: &[UploadedPart]) -> Option<String> {
             all.update([digit(pair[0])? << 4 | digit(pair[1])?]);
         }
     }
-    let mut etag = String::from("\"");
-    for byte in all.finalize() {
-        etag.push_str(&format!("{byte:02x}"));
-    }
-    etag.push_str(&format!("-{}\"", parts.len()));
-    Some(etag)
+    Some(format!("\"{}-{}\"", hex(&all.finalize()), parts.len()))
 }
 
 fn reply_name(reply: &Reply) -> &'static str {

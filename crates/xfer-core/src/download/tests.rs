@@ -392,6 +392,10 @@ fn defects_elsewhere_are_failures_not_crashes() {
     let mut bench = Bench::start(SPEC);
     bench.landed("first", 10);
     assert_eq!(bench.discarded(), ErrorKind::Internal);
+    // The same, and made final.
+    let mut bench = Bench::start(SPEC);
+    bench.done("first", Reply::ObjectLanded { length: 10, checksum: None });
+    assert_eq!(bench.result.unwrap().unwrap_err().kind(), ErrorKind::Internal);
     // The reply of another job.
     let mut bench = Bench::start(SPEC);
     bench.discovered(facts(10));

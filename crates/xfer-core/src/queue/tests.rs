@@ -51,11 +51,12 @@ fn a_transfer_that_waits_for_itself_holds_up_no_other() {
         asked += 1;
         if entry.transfer.0 == many - 1 { Fit::Now } else { Fit::OfOthers }
     };
-    // Few are asked each time; the next time, others.
-    assert_eq!(queue.pop_fitting(&mut only_last), None);
-    assert_eq!(queue.pop_fitting(&mut only_last), None);
+    // Few are asked each time: the one whose turn it is, and others than before.
+    for _ in 0..3 {
+        assert_eq!(queue.pop_fitting(&mut only_last), None);
+    }
     assert_eq!(queue.pop_fitting(&mut only_last), Some(entry(many - 1, 0, Class::Bulk)));
-    assert_eq!(asked, PASSED_OVER * 3);
+    assert_eq!(asked, many as usize + 3);
     asked = 0;
     queue.pop_fitting(|_| {
         asked += 1;
@@ -74,6 +75,24 @@ fn a_transfer_that_waits_for_itself_holds_up_no_other() {
     few.push(entry(2, 0, Class::Bulk));
     assert_eq!(few.pop_fitting(|_| Fit::OfOthers), None, "and each is asked once");
     assert_eq!(order(&mut few), [(1, 0), (2, 0)]);
+}
+
+/// So few transfers may have begun that all others wait, more than are asked at once, and each that ends lets one begin while another comes.
+#[test]
+fn those_that_wait_for_a_place_have_it_in_the_order_in_which_they_came() {
+    for waiting in [2, PASSED_OVER as u64 + 1, 5 * PASSED_OVER as u64] {
+        let mut queue = FairQueue::new();
+        for transfer in 0..waiting {
+            queue.push(entry(transfer, 0, Class::Small));
+        }
+        for end in 0..3 * waiting {
+            for _ in 0..end % 4 {
+                assert_eq!(queue.pop_fitting(|_| Fit::OfOthers), None, "there is no place");
+            }
+            assert_eq!(queue.pop_fitting(|_| Fit::Now), Some(entry(end, 0, Class::Small)));
+            queue.push(entry(waiting + end, 0, Class::Small));
+        }
+    }
 }
 
 /// Serves a world in which each job holds its slot for `time(class)` rounds, with 16 slots; gives the round in which each entry came out.

@@ -326,6 +326,43 @@ fn a_stream_is_read_in_order_one_part_at_a_time_within_the_window() {
     assert_eq!((parts.len(), size, checksum), (3, 24 * MIB, Some(zeros(24 * MIB))));
 }
 
+/// The window is one of memory: parts that are larger than was asked for are fewer.
+#[test]
+fn parts_that_have_to_be_larger_take_no_more_memory() {
+    let read_ahead = |part_size, length| {
+        let spec = UploadSpec { part_size, window: 20, ..spec(length, false) };
+        let mut bench = Bench::start(spec);
+        let mut kept = 0;
+        while let Some((_, Job::ReadPart { number, max })) = bench.jobs.iter().find(|(_, job)| job.name() == "ReadPart")
+        {
+            let (number, max) = (number.get(), *max);
+            bench.read(number, max, false);
+            kept += max;
+        }
+        kept / MIB
+    };
+    assert_eq!(read_ahead(8 * MIB, None), 20 * 8);
+    assert_eq!(read_ahead(MIB, None), 20, "parts of 5 MiB, which is the least");
+    assert_eq!(read_ahead(MIB, Some(90 * MIB)), 20);
+    assert_eq!(read_ahead(8 * MIB, Some(800 << 30)), 2 * 82, "of two one can be read while the other is sent");
+    // From part 1,001 on they grow.
+    let mut bench = Bench::start(UploadSpec { part_size: 8 * MIB, window: 7, ..spec(None, false) });
+    bench.read(1, 8 * MIB, false);
+    bench.created();
+    for part in 1..=1_001 {
+        bench.done(&format!("UploadPart {part}"), Reply::PartStored { etag: "e".into(), checksum: None });
+        let next = part + 1;
+        bench.read(next, if next > 1_000 { 16 * MIB } else { 8 * MIB }, false);
+    }
+    bench.read(1_003, 16 * MIB, false);
+    bench.read(1_004, 16 * MIB, false);
+    assert!(
+        !bench.names().iter().any(|name| name.starts_with("ReadPart")),
+        "three of 16 MiB for seven of 8: {:?}",
+        bench.names()
+    );
+}
+
 #[test]
 fn a_stream_of_known_length_is_kept_to_its_word() {
     let mut bench = Bench::start(spec(Some(20 * MIB), false));

@@ -14,8 +14,7 @@ use xfer_core::id::{JobId, TransferId};
 use xfer_core::job::{Effect, Event, Job, Note, ObjectFacts, Reply, SeenObject, StoredObject};
 use xfer_core::machine::Machine;
 use xfer_core::outcome::TransferOutcome;
-use xfer_core::plan::{DownloadPlan, first_part_length};
-use xfer_core::progress::HighWater;
+use xfer_core::plan::{DownloadPlan, first_part_length, most_of_first_part};
 use xfer_core::queue::{Class, Entry, FairQueue, Fit};
 use xfer_core::range::ByteRange;
 use xfer_core::retry::{RetryBucket, RetryPolicy, RetryState, Verdict};
@@ -66,7 +65,7 @@ pub(crate) struct Transfer {
     delivered: u64,
     /// Memory of what waits for its turn at an in-order target, by where it ends.
     waiting: BTreeMap<u64, u64>,
-    marks: HashMap<u64, HighWater>,
+    marks: HashMap<u64, u64>,
     pub(crate) counted: u64,
     /// An abort that failed for good leaves an upload behind; nothing else may.
     pub(crate) abort_failed: bool,
@@ -260,7 +259,7 @@ impl World {
                 Cost { requests: 1, memory: buffer, bytes: range.len(), holder, ..Cost::default() }
             }
             Job::Discover { part_size, .. } => {
-                let memory = if ordered { part_size * 3 / 2 } else { buffer };
+                let memory = if ordered { most_of_first_part(*part_size) } else { buffer };
                 Cost { requests: 1, memory, bytes: *part_size, holder, ..Cost::default() }
             }
             Job::FetchRange { range, .. } => {
@@ -570,9 +569,10 @@ impl World {
             }
             _ => return,
         };
-        let mark = transfer.marks.entry(range.start).or_insert(HighWater::of(range.len()));
+        let mark = transfer.marks.entry(range.start).or_default();
         let position = if all { range.len() } else { (range.len() as f64 * share) as u64 };
-        transfer.counted += mark.reach(position);
+        transfer.counted += position.saturating_sub(*mark);
+        *mark = position.max(*mark);
     }
 
     fn succeed(&mut self, id: u64, job: JobId, what: &Job) -> Reply {
