@@ -11,11 +11,15 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use common::io::{Pattern, Then, WriteThen};
 use common::{Bed, LIMIT, PART, Witness, kind, runtime};
 use futures_util::StreamExt;
-use xfer_facade::{DownloadStream, DownloadTarget, Error, ErrorKind, ExtraArgs, TransferStatus, UploadSource};
+use xfer_facade::{
+    DownloadStream, DownloadTarget, Error, ErrorKind, ExtraArgs, Subscriber, TransferMeta, TransferOutcome,
+    TransferStatus, UploadSource,
+};
 use xfer_tests::{Action, FaultRule, Op, pattern};
 
 async fn collect(mut stream: DownloadStream) -> Result<Vec<u8>, Error> {
@@ -44,9 +48,38 @@ fn a_stream_takes_arguments_and_subscribers() {
     let bytes = runtime().block_on(collect(stream)).unwrap();
     assert_eq!(bytes.len() as u64, PART + 2);
     pattern::check(1, PART - 1, &bytes).unwrap();
-    common::eventually("on_done is told", || !witness.told().done.is_empty());
     witness.assert_complete(PART + 2, "stream");
     bed.assert_clean(&[]);
+}
+
+/// Takes its time to hear of the end.
+struct Slow;
+
+impl Subscriber for Slow {
+    fn on_done(&self, _: &TransferMeta, _: &Result<TransferOutcome, Error>) {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn a_stream_ends_when_its_transfer_is_over() {
+    let bed = Bed::new();
+    bed.object("k", 1, 2 * PART);
+    for (key, end) in [("k", None), ("not there", Some(ErrorKind::NoSuchKey))] {
+        let mut stream = bed.manager.download_stream(bed.bucket(), key).subscriber(Slow);
+        let error = runtime().block_on(async {
+            loop {
+                match stream.next().await {
+                    Some(Ok(_)) => {}
+                    end => break end.map(Result::unwrap_err),
+                }
+            }
+        });
+        assert_eq!(error.as_ref().map(Error::kind), end);
+        assert!(stream.future().unwrap().done(), "{key}");
+        bed.assert_clean(&[]);
+        assert!(runtime().block_on(stream.next()).is_none(), "{key}");
+    }
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! An object as a stream of bytes.
 
 use std::fmt;
+use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_core::Stream;
@@ -12,7 +13,8 @@ use crate::calls::{Task, TransferCall};
 use crate::{Error, ErrorKind, ExtraArgs, Subscriber, TransferFuture, TransferManager};
 
 /// A download as a stream: pieces in order, fetched ahead in parallel as far as the memory limit allows, and no further than the
-/// reader follows. The last piece is followed by `None` only when the object has been verified; otherwise by an error.
+/// reader follows. The last piece is followed by `None` only when the object has been verified; otherwise by the transfer's error.
+/// Either comes when the transfer is over: subscribers have heard of it, and its future is done.
 ///
 /// It starts when it is first polled, or by [`start`](DownloadStream::start). Dropping it before its end cancels the download.
 ///
@@ -115,13 +117,16 @@ impl Stream for DownloadStream {
             self.state = State::Ended(future);
             return Poll::Ready(Some(Err(error)));
         }
-        let State::Running(future) = &self.state else { return Poll::Ready(None) };
-        let polled = future.meta().call().poll_piece(context);
-        if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
-            let future = future.clone();
-            self.state = State::Ended(Some(future));
+        let State::Running(future) = &mut self.state else { return Poll::Ready(None) };
+        match future.meta().call().poll_piece(context) {
+            Poll::Ready(None | Some(Err(_))) => {}
+            piece => return piece,
         }
-        polled
+        // No more pieces: the stream ends as the transfer does, and not before it.
+        let outcome = ready!(Pin::new(&mut *future).poll(context));
+        let future = future.clone();
+        self.state = State::Ended(Some(future));
+        Poll::Ready(outcome.err().map(Err))
     }
 }
 
