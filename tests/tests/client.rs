@@ -106,6 +106,7 @@ fn numbers_that_cannot_be_are_refused_when_the_client_is_built() {
     let zero = [
         ("num_threads", new().num_threads(0)),
         ("target_throughput", new().target_throughput(0)),
+        ("max_bandwidth", new().max_bandwidth(0)),
         ("part_size", new().part_size(0)),
         ("multipart_threshold", new().multipart_threshold(0)),
         ("max_connections", new().max_connections(0)),

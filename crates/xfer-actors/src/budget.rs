@@ -54,6 +54,12 @@ impl SharedBudget {
         self.budget.lock().set_requests(requests);
     }
 
+    /// Changes the ceiling on bytes per second, of which it depends how many requests there may be.
+    pub(crate) fn set_bytes_per_second(&self, bytes_per_second: Option<u64>) {
+        self.budget.lock().set_bytes_per_second(bytes_per_second);
+        self.wake_if_starved();
+    }
+
     /// Lets the scheduler ask again for what it was refused, if it was.
     pub(crate) fn wake_if_starved(&self) {
         if self.starved.swap(false, Ordering::SeqCst) {

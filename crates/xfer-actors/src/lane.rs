@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use tokio::runtime::RuntimeMetrics;
 use tokio::sync::mpsc;
 
+use crate::ceiling::Ceiling;
 use crate::outbox::Outbox;
 use crate::stores::Stores;
 use crate::target::direct::BlockPool;
@@ -51,6 +52,8 @@ pub(crate) struct LaneContext {
     pub(crate) outbox: Outbox,
     /// Memory for direct writes, of all lanes together.
     pub(crate) blocks: Arc<BlockPool>,
+    /// How fast all lanes together may go.
+    pub(crate) ceiling: Arc<Ceiling>,
     buffers: RefCell<Vec<Vec<u8>>>,
     buffer_size: usize,
     moved: Arc<Moved>,
@@ -133,6 +136,7 @@ struct Common {
     transport: Arc<SharedTransport>,
     stores: Arc<Stores>,
     blocks: Arc<BlockPool>,
+    ceiling: Arc<Ceiling>,
 }
 
 impl fmt::Debug for Lanes {
@@ -156,7 +160,8 @@ impl Lanes {
     /// # Errors
     /// When the operating system gives no more threads.
     pub fn start_limited(count: usize, connections: usize, transport: Arc<SharedTransport>) -> std::io::Result<Lanes> {
-        let common = Common { transport, stores: Arc::default(), blocks: Arc::default() };
+        let (stores, blocks, ceiling) = <(Arc<_>, Arc<_>, Arc<_>)>::default();
+        let common = Common { transport, stores, blocks, ceiling };
         let count = count.max(1);
         let lanes = (0..count)
             .map(|number| {
@@ -187,6 +192,12 @@ impl Lanes {
     #[must_use]
     pub fn written_directly(&self) -> u64 {
         self.inner.common.blocks.written()
+    }
+
+    /// Most bytes of objects per second that all lanes together send and receive, from now on, at least 1; `None` for as many as there can be, which
+    /// is the default. Heads and short answers are not counted.
+    pub fn set_max_bandwidth(&self, bytes_per_second: Option<u64>) {
+        self.inner.common.ceiling.set(bytes_per_second);
     }
 
     /// How many lanes there are.
@@ -284,13 +295,13 @@ fn start_thread(number: usize, seats: usize, common: &Common, moved: &Arc<Moved>
 }
 
 async fn serve(mut tasks: mpsc::UnboundedReceiver<Task>, seats: usize, common: Common, moved: Arc<Moved>) {
-    let Common { transport, stores, blocks } = common;
+    let Common { transport, stores, blocks, ceiling } = common;
     let buffer_size = transport.config().buffer_size;
     // Even if nothing is to be kept, a lane that is idle does not spin.
     let sweep_every = (transport.config().pool_idle / 2).max(Duration::from_millis(100));
     let pool = Pool::new(transport).limited(seats);
     let (outbox, buffers) = (Outbox::default(), RefCell::default());
-    let context = Rc::new(LaneContext { pool, stores, outbox, blocks, buffers, buffer_size, moved });
+    let context = Rc::new(LaneContext { pool, stores, outbox, blocks, ceiling, buffers, buffer_size, moved });
     let postman = Rc::clone(&context);
     tokio::task::spawn_local(async move { postman.outbox.serve().await });
     let sweeper = Rc::downgrade(&context);

@@ -36,6 +36,7 @@
 
 mod budget;
 mod call;
+mod ceiling;
 mod command;
 #[cfg(test)]
 mod contention;

@@ -440,12 +440,13 @@ impl Taking<'_> {
     /// Whose job it is, and what it costs; no cost while its worker is away.
     fn look_at(&self, entry: &Entry) -> Option<(Arc<Transfer>, Option<Cost>)> {
         let transfer = self.ledger.transfer(entry.transfer)?;
-        let (is_remote, worker) = transfer.look_at(entry.job, |job| (job.is_remote(), Worker::of(job)))?;
+        let (is_remote, light, worker) =
+            transfer.look_at(entry.job, |job| (job.is_remote(), job.is_light(), Worker::of(job)))?;
         let cost = self.ledger.directory.has(worker).then(|| Cost {
             requests: usize::from(is_remote),
+            light,
             transfers: usize::from(transfer.waits_for_a_place()),
             memory: entry.memory,
-            bytes: 0,
             holder: entry.transfer,
         });
         Some((transfer, cost))

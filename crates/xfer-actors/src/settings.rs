@@ -33,6 +33,9 @@ pub struct Settings {
     /// Bytes of memory for parts that must be kept whole: of sources that are read once, and of in-order targets. Default 64 MiB.
     /// Files go through the lanes' buffers and take nothing of it.
     pub memory_limit: u64,
+    /// Most bytes of objects per second that all transfers together send and receive, at least 1; default `None`, for as many as there can be.
+    /// It leaves one request at once for each 32 KiB of it, and two at the least.
+    pub max_bandwidth: Option<u64>,
     /// From this size in bytes on downloaded files are written past the page cache, where the file system is known for it and the disk is
     /// not too slow; default 1 GiB. `u64::MAX` for never.
     pub direct_writes_from: u64,
@@ -52,6 +55,7 @@ impl Default for Settings {
             multipart_threshold: DEFAULT_MULTIPART_THRESHOLD,
             max_connections: 64,
             memory_limit: DEFAULT_MEMORY_LIMIT,
+            max_bandwidth: None,
             direct_writes_from: DIRECT_WRITES_FROM,
             retry: RetryPolicy::default(),
             restart: RestartPolicy::default(),
@@ -92,9 +96,10 @@ impl Settings {
     pub(crate) fn limits(&self) -> Limits {
         Limits {
             requests: self.bounds().start,
+            connections: self.max_connections.max(1),
             transfers: self.begun_transfers(),
             memory: self.memory_limit,
-            bytes_per_second: None,
+            bytes_per_second: self.max_bandwidth,
         }
     }
 

@@ -180,6 +180,7 @@ impl XferSystem {
         let lanes =
             Lanes::start_limited(settings.lanes, settings.max_connections.max(1), transport).map_err(no_threads)?;
         lanes.write_directly_from(settings.direct_writes_from);
+        lanes.set_max_bandwidth(settings.max_bandwidth);
         let ledger = Ledger::new(settings, lanes);
         let (sender, receiver) = mpsc::unbounded_channel();
         let closed = Arc::new(Mutex::new(None));
@@ -326,6 +327,21 @@ impl XferSystem {
     #[must_use]
     pub fn in_use(&self) -> InUse {
         self.inner.ledger.budget.in_use()
+    }
+
+    /// Changes [`Settings::max_bandwidth`] from now on, also for transfers that are under way; `None` lifts it.
+    ///
+    /// ```
+    /// # use xfer_actors::transport::TransportConfig;
+    /// # use xfer_actors::{Settings, XferSystem};
+    /// let system = XferSystem::start(Settings::default(), TransportConfig::default())?;
+    /// system.set_max_bandwidth(Some(10_000_000)); // in office hours: 10 MB/s
+    /// system.set_max_bandwidth(None);
+    /// # Ok::<(), xfer_actors::Error>(())
+    /// ```
+    pub fn set_max_bandwidth(&self, bytes_per_second: Option<u64>) {
+        self.inner.ledger.lanes.set_max_bandwidth(bytes_per_second);
+        self.inner.ledger.budget.set_bytes_per_second(bytes_per_second);
     }
 
     /// Makes one of the actors panic: for tests of what is built on top.

@@ -78,6 +78,9 @@ pub(crate) struct Options {
     /// The rate to aim at; sets how many connections there may be [default: the machine's]
     #[arg(long, global = true, value_name = "RATE", value_parser = units::parse_rate)]
     pub(crate) target_throughput: Option<u64>,
+    /// Most bytes per second, of all transfers together, such as 10MB/s [default: as many as there can be]
+    #[arg(long, global = true, value_name = "RATE", value_parser = units::parse_rate)]
+    pub(crate) max_bandwidth: Option<u64>,
     /// Size of the parts of large objects [default: 8MiB]
     #[arg(long, global = true, value_name = "SIZE", value_parser = units::parse_bytes)]
     pub(crate) part_size: Option<u64>,
@@ -123,13 +126,15 @@ mod tests {
 
     #[test]
     fn options_may_stand_before_and_behind_the_words() {
-        let line = "xfer --path-style cp --part-size 16MiB a --json s3://b/c --target-throughput 10Gbps --checksum-algorithm sha256 -vv";
+        let line = "xfer --path-style cp --part-size 16MiB a --json s3://b/c --target-throughput 10Gbps --max-bandwidth 5MB/s \
+            --checksum-algorithm sha256 -vv";
         let args = parse(line).unwrap();
         let Command::Cp { words } = &args.command else { panic!("not cp") };
         assert_eq!(words[..], ["a", "s3://b/c"]);
         assert!(args.options.path_style);
         assert_eq!(args.options.part_size, Some(16 << 20));
         assert_eq!(args.options.target_throughput, Some(1_250_000_000));
+        assert_eq!(args.options.max_bandwidth, Some(5_000_000));
         assert_eq!(args.options.checksum_algorithm, Some(Algorithm::Sha256));
         assert_eq!(args.options.verbose, 2);
     }

@@ -155,6 +155,9 @@ fn client(options: &Options) -> Result<S3Client, String> {
     if let Some(rate) = options.target_throughput {
         builder = builder.target_throughput(rate);
     }
+    if let Some(rate) = options.max_bandwidth {
+        builder = builder.max_bandwidth(rate);
+    }
     if let Some(bytes) = options.part_size {
         builder = builder.part_size(bytes);
     }

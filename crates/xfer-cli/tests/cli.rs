@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use xfer_tests::{Action, FaultRule, Gate, Op, ServerHandle, TestServer, pattern};
@@ -222,6 +222,20 @@ fn with_few_descriptors_it_takes_longer_and_loses_nothing() {
 
     let told = said(&run(limited(few - 10).arg("cp").arg(&small).arg("s3://bucket/never"), 1));
     assert!(told.contains("too many files and connections are open") && told.contains("ulimit -n"), "{told}");
+}
+
+#[test]
+fn a_ceiling_is_kept() {
+    let server = TestServer::start();
+    let source = tempfile::NamedTempFile::new().unwrap();
+    pattern::file(source.path(), 1, 4 << 20).unwrap();
+    let begun = Instant::now();
+    let words = ["--path-style", "cp", "--max-bandwidth", "8MiB/s"];
+    run(xfer(&server).args(words).arg(source.path()).arg("s3://bucket/k"), 0);
+    // Half a second, but for the burst.
+    assert!(begun.elapsed() >= Duration::from_millis(350), "{:?}", begun.elapsed());
+    let output = run(xfer(&server).args(["rm", "s3://bucket/k", "--max-bandwidth", "0"]), 2);
+    assert!(said(&output).contains("max_bandwidth of value 0"), "{}", said(&output));
 }
 
 #[test]

@@ -1,39 +1,53 @@
-//! How much may run at once: requests, transfers, bytes of memory, bytes per second.
+//! How much may run at once: requests, transfers, bytes of memory. How fast the bytes go is for [`pace`](crate::pace) to say; what
+//! follows from that ceiling for the rest is here.
 //!
 //! Decides whether a cost can be borne now. Never decides whose turn it is, and never waits: a refusal says, where it is known, when to
 //! ask again.
 //!
 //! Invariants: what was taken is held until it is given back, and no more is held than the limits allow, with three exceptions. One cost
 //! larger than the whole memory limit is let in while no memory is held. A lowered limit takes nothing away from those who hold it. And
-//! when no memory comes back for [`RELIEF_AFTER`], a transfer that holds none is let in all the same: those who hold it all may wait, in
+//! when no memory comes back for [`RELIEF_AFTER`], or as long as all of it takes under the ceiling, a transfer that holds none is let in all the same: those who hold it all may wait, in
 //! the caller's hands, for just that transfer.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use crate::id::TransferId;
+use crate::pace::requests_within;
 
 /// How long memory that is all taken may stay where it is before a transfer that holds none is let in above the limit. Longer than a
 /// part takes over any but the slowest network, so that it is those who read and write in the caller's program that are waited for.
 pub const RELIEF_AFTER: Duration = Duration::from_secs(5);
 
+/// So many light requests there may be above the limit: what opens, ends or cleans up a transfer is not to wait until a part has gone over a
+/// slow network.
+const LIGHT: usize = 2;
+
 /// What all running jobs may hold together.
 ///
 /// ```
 /// use xfer_core::budget::{Budget, InUse, Limits};
-/// // 16 requests, 32 files, 64 MiB, and no more than 100 MB in a second.
-/// let limits = Limits { requests: 16, transfers: 32, memory: 64 << 20, bytes_per_second: Some(100_000_000) };
+/// // 16 requests on 64 connections, 32 files, 64 MiB, and no more than 100 MB in a second.
+/// let limits = Limits {
+///     requests: 16,
+///     connections: 64,
+///     transfers: 32,
+///     memory: 64 << 20,
+///     bytes_per_second: Some(100_000_000),
+/// };
 /// assert_eq!(Budget::new(limits).in_use(), InUse::default());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Requests under way, at least 1.
+    /// Requests under way, at least 1; two more if those are [light](Cost::light).
     pub requests: usize,
+    /// Connections, which are never fewer than the requests under way.
+    pub connections: usize,
     /// Transfers that have begun and not ended, at least 1: so many files are open, and so many uploads in the store.
     pub transfers: usize,
     /// Bytes of memory for parts and buffers.
     pub memory: u64,
-    /// Bytes per second over all transfers, at least 1; `None` for as fast as possible.
+    /// Bytes per second over all transfers, at least 1; `None` for as fast as possible. It is kept by a [`Pace`](crate::pace::Pace).
     pub bytes_per_second: Option<u64>,
 }
 
@@ -43,19 +57,19 @@ pub struct Limits {
 /// use xfer_core::budget::Cost;
 /// use xfer_core::id::TransferId;
 /// // A part of a pipe: it is kept in memory while it is sent. One of a file has `memory: 0`.
-/// let part = Cost { requests: 1, memory: 8 << 20, bytes: 8 << 20, holder: TransferId(1), ..Cost::default() };
+/// let part = Cost { requests: 1, memory: 8 << 20, holder: TransferId(1), ..Cost::default() };
 /// assert_eq!(part.transfers, 0, "the transfer has begun already");
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
     /// Requests: 1, or 0 for work on this machine alone.
     pub requests: usize,
+    /// Whether its requests are soon over, whatever the network: none of them moves an object's bytes.
+    pub light: bool,
     /// Transfers that begin with it: 1 or 0. Held until the transfer ends.
     pub transfers: usize,
     /// Bytes of memory, held until they are given back.
     pub memory: u64,
-    /// Bytes that go over the network. They are spent, not lent.
-    pub bytes: u64,
     /// Whose memory it is; of no account where there is none.
     pub holder: TransferId,
 }
@@ -65,7 +79,7 @@ pub struct Cost {
 /// ```
 /// use std::time::Duration;
 /// use xfer_core::budget::{Budget, Cost, Limits};
-/// let mut budget = Budget::new(Limits { requests: 2, transfers: 2, memory: 100, bytes_per_second: None });
+/// let mut budget = Budget::new(Limits { requests: 2, connections: 2, transfers: 2, memory: 100, bytes_per_second: None });
 /// let cost = Cost { requests: 1, memory: 60, ..Cost::default() };
 /// assert!(budget.try_take(&cost, Duration::ZERO).is_taken());
 /// assert_eq!((budget.in_use().requests, budget.in_use().memory), (1, 60));
@@ -85,7 +99,7 @@ pub struct InUse {
 /// ```
 /// use std::time::Duration;
 /// use xfer_core::budget::{Budget, Cost, Limits, Taken};
-/// let mut budget = Budget::new(Limits { requests: 1, transfers: 1, memory: 0, bytes_per_second: None });
+/// let mut budget = Budget::new(Limits { requests: 1, connections: 1, transfers: 1, memory: 0, bytes_per_second: None });
 /// let request = Cost { requests: 1, ..Cost::default() };
 /// assert_eq!(budget.try_take(&request, Duration::ZERO), Taken::Taken);
 /// // Until the first one is given back.
@@ -119,7 +133,7 @@ impl Taken {
 /// use std::time::Duration;
 /// use xfer_core::budget::{Budget, Cost, Limits};
 /// use xfer_core::id::TransferId;
-/// let mut budget = Budget::new(Limits { requests: 1, transfers: 9, memory: 1 << 20, bytes_per_second: None });
+/// let mut budget = Budget::new(Limits { requests: 1, connections: 1, transfers: 9, memory: 1 << 20, bytes_per_second: None });
 /// let cost = Cost { requests: 1, memory: 4096, holder: TransferId(1), ..Cost::default() };
 /// assert!(budget.try_take(&cost, Duration::ZERO).is_taken());
 /// assert!(!budget.try_take(&cost, Duration::ZERO).is_taken());
@@ -129,9 +143,11 @@ impl Taken {
 #[derive(Clone, Debug)]
 pub struct Budget {
     requests: usize,
+    connections: usize,
     transfers: usize,
     memory: u64,
-    rate: Option<Rate>,
+    /// Bytes per second over all transfers.
+    ceiling: Option<u64>,
     in_use: InUse,
     /// Bytes of memory that each transfer holds, of those that hold any.
     holders: HashMap<TransferId, u64>,
@@ -150,9 +166,10 @@ impl Budget {
     pub fn new(limits: Limits) -> Budget {
         Budget {
             requests: limits.requests.max(1),
+            connections: limits.connections,
             transfers: limits.transfers.max(1),
             memory: limits.memory,
-            rate: limits.bytes_per_second.map(Rate::new),
+            ceiling: limits.bytes_per_second,
             in_use: InUse::default(),
             holders: HashMap::new(),
             stuck_since: None,
@@ -163,7 +180,11 @@ impl Budget {
 
     /// Takes all of `cost`, or nothing. `now` counts from any fixed origin.
     pub fn try_take(&mut self, cost: &Cost, now: Duration) -> Taken {
-        if cost.requests > 0 && self.in_use.requests.saturating_add(cost.requests) > self.requests {
+        let most = match self.requests() {
+            requests if cost.light => requests.saturating_add(LIGHT).min(self.connections.max(requests)),
+            requests => requests,
+        };
+        if cost.requests > 0 && self.in_use.requests.saturating_add(cost.requests) > most {
             return Taken::Refused { retry_after: None, for_its_holder: false };
         }
         if cost.transfers > 0 && self.in_use.transfers.saturating_add(cost.transfers) > self.transfers {
@@ -173,11 +194,6 @@ impl Budget {
             && let Some(refused) = self.refuse_memory(cost, now)
         {
             return refused;
-        }
-        if let Some(rate) = &mut self.rate
-            && let Err(wait) = rate.spend(cost.bytes, now)
-        {
-            return Taken::Refused { retry_after: Some(wait), for_its_holder: false };
         }
         if cost.memory > 0 {
             *self.holders.entry(cost.holder).or_default() += cost.memory;
@@ -197,7 +213,8 @@ impl Budget {
             self.relieved.clear();
             return None;
         }
-        let relief = self.stuck_since.get_or_insert(now).saturating_add(RELIEF_AFTER);
+        let patience = self.patience();
+        let relief = self.stuck_since.get_or_insert(now).saturating_add(patience);
         let holds = self.holders.contains_key(&cost.holder);
         if !holds && now >= relief {
             (self.stuck_since, self.stretch) = (Some(now), wanted - self.memory);
@@ -211,7 +228,13 @@ impl Budget {
         Some(Taken::Refused { retry_after, for_its_holder })
     }
 
-    /// Gives back what a job held. Bytes stay spent: they went over the network, or at least were meant to.
+    /// How long memory may stay where it is: under a ceiling, parts take their time without anybody waiting for anybody.
+    fn patience(&self) -> Duration {
+        let all_of_it = self.ceiling.map_or(0, |ceiling| self.memory / ceiling.max(1));
+        RELIEF_AFTER.max(Duration::from_secs(all_of_it))
+    }
+
+    /// Gives back what a job held.
     pub fn give_back(&mut self, cost: &Cost) {
         self.in_use.requests = self.in_use.requests.saturating_sub(cost.requests);
         self.in_use.transfers = self.in_use.transfers.saturating_sub(cost.transfers);
@@ -233,13 +256,9 @@ impl Budget {
         self.requests = requests.max(1);
     }
 
-    /// Changes the rate from `now` on; `None` lifts it.
-    pub fn set_bytes_per_second(&mut self, bytes_per_second: Option<u64>, now: Duration) {
-        self.rate = match (self.rate.take(), bytes_per_second) {
-            (_, None) => None,
-            (None, Some(limit)) => Some(Rate { at: now, ..Rate::new(limit) }),
-            (Some(rate), Some(limit)) => Some(rate.changed(limit, now)),
-        };
+    /// Changes how many bytes per second there may be over all transfers; `None` for as fast as possible.
+    pub fn set_bytes_per_second(&mut self, bytes_per_second: Option<u64>) {
+        self.ceiling = bytes_per_second;
     }
 
     /// What is held now.
@@ -248,57 +267,10 @@ impl Budget {
         self.in_use
     }
 
-    /// The limit of requests under way.
+    /// The limit of requests under way: what was set, or what is worth having under the ceiling.
     #[must_use]
     pub fn requests(&self) -> usize {
-        self.requests
-    }
-}
-
-/// A token bucket that holds one second's worth of bytes: enough to even out the moments at which parts start, and at most one
-/// second's bytes above the rate over any time.
-///
-/// A part may be larger than the bucket. It is let in when the bucket is full and leaves a debt, which is paid off before anything
-/// else is let in, so that the rate holds for parts of any size.
-#[derive(Clone, Debug)]
-struct Rate {
-    per_second: f64,
-    /// Bytes that may be spent; below 0 after a part larger than the bucket.
-    level: f64,
-    at: Duration,
-}
-
-impl Rate {
-    fn new(bytes_per_second: u64) -> Rate {
-        let per_second = bytes_per_second.max(1) as f64;
-        Rate { per_second, level: per_second, at: Duration::ZERO }
-    }
-
-    fn changed(mut self, bytes_per_second: u64, now: Duration) -> Rate {
-        self.refill(now);
-        let per_second = bytes_per_second.max(1) as f64;
-        Rate { per_second, level: self.level.min(per_second), at: self.at }
-    }
-
-    fn refill(&mut self, now: Duration) {
-        let passed = now.saturating_sub(self.at);
-        self.at = self.at.max(now);
-        self.level = (self.level + passed.as_secs_f64() * self.per_second).min(self.per_second);
-    }
-
-    /// Takes `bytes` off, or says how long it takes until that is possible.
-    fn spend(&mut self, bytes: u64, now: Duration) -> Result<(), Duration> {
-        self.refill(now);
-        let bytes = bytes as f64;
-        let missing = bytes.min(self.per_second) - self.level;
-        // Less than a thousandth of a byte is the rounding of a wait that was kept.
-        if bytes > 0.0 && missing > 1e-3 {
-            // A debt of petabytes at one byte per second is longer than any deadline, and than what a Duration made of a float takes.
-            let seconds = (missing / self.per_second).min(1e9);
-            return Err(Duration::from_secs_f64(seconds).max(Duration::from_micros(1)));
-        }
-        self.level -= bytes;
-        Ok(())
+        self.ceiling.map_or(self.requests, |ceiling| self.requests.min(requests_within(ceiling)))
     }
 }
 

@@ -129,6 +129,16 @@ impl Job {
         !matches!(self, Job::ReadPart { .. } | Job::CommitTarget | Job::DiscardTarget)
     }
 
+    /// Whether it is a request that opens, ends or cleans up a transfer, and moves none of the object's bytes: it is soon over, and others wait
+    /// for it.
+    #[must_use]
+    pub fn is_light(&self) -> bool {
+        matches!(
+            self,
+            Job::CreateUpload | Job::CompleteUpload { .. } | Job::AbortUpload { .. } | Job::LookForObject { .. }
+        )
+    }
+
     /// Whether cancelling cuts it off at any moment. The others are short, and cutting them once they are sent would leave behind what
     /// nobody knows of.
     #[must_use]

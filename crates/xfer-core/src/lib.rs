@@ -10,7 +10,7 @@
 //! | [`job`] | the words between machines and world |
 //! | [`plan`] | how an object is cut into parts |
 //! | [`machine`]: [`upload`], [`download`], [`delete`], [`salvage`] | what a transfer does next |
-//! | [`queue`], [`budget`], [`concurrency`] | whose turn it is, and how much at once |
+//! | [`queue`], [`budget`], [`concurrency`], [`pace`] | whose turn it is, how much at once, and how fast |
 //! | [`retry`] | whether and when a failed request is repeated |
 //! | [`clock`], [`claim`] | what a refusal teaches: of the store's clock, of what was done before |
 //! | [`restart`] | whether and when a failed actor is started again |
@@ -33,6 +33,7 @@ pub mod job;
 mod ledger;
 pub mod machine;
 pub mod outcome;
+pub mod pace;
 pub mod plan;
 pub mod queue;
 pub mod range;

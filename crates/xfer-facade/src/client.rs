@@ -32,6 +32,8 @@ const LEAST_MEMORY: u64 = 1 << 20;
 const MOST_THREADS: usize = 1024;
 /// Most connections that can be asked for: as many as the largest throughput gets, and fewer than one address has ports.
 const MOST_CONNECTIONS: usize = 10_000;
+/// A parameter that is refused in two places.
+const MAX_BANDWIDTH: &str = "max_bandwidth";
 
 /// Begins a client for a region; with nothing else said it speaks TLS to AWS with the credentials of the standard chain.
 ///
@@ -66,6 +68,7 @@ pub fn create_s3_client(region: impl Into<String>) -> S3ClientBuilder {
         accelerate: false,
         memory_limit: None,
         max_connections: None,
+        max_bandwidth: None,
         direct_writes_from: None,
         retry: RetryPolicy::default(),
         restart: RestartPolicy::default(),
@@ -116,6 +119,7 @@ pub struct S3ClientBuilder {
     accelerate: bool,
     memory_limit: Option<u64>,
     max_connections: Option<usize>,
+    max_bandwidth: Option<u64>,
     direct_writes_from: Option<u64>,
     retry: RetryPolicy,
     restart: RestartPolicy,
@@ -131,8 +135,8 @@ impl S3ClientBuilder {
         self
     }
 
-    /// The throughput to aim at, in bytes per second: sets how many connections there may be, one per 0.4 Gbit/s and at least 10. Not a
-    /// ceiling. Default: what the machine's instance type or network link has, else 1,250,000,000 (10 Gbit/s), with at least 64
+    /// The throughput to aim at, in bytes per second: sets how many connections there may be, one per 0.4 Gbit/s and at least 10. The
+    /// ceiling is [`max_bandwidth`](S3ClientBuilder::max_bandwidth). Default: what the machine's instance type or network link has, else 1,250,000,000 (10 Gbit/s), with at least 64
     /// connections allowed.
     pub fn target_throughput(mut self, bytes_per_second: u64) -> Self {
         self.target_throughput = Some(bytes_per_second);
@@ -218,6 +222,13 @@ impl S3ClientBuilder {
         self
     }
 
+    /// Most bytes of objects per second that all transfers of the client together send and receive: a ceiling, for a link that others need as
+    /// well. Default: none. [`S3Client::set_max_bandwidth`] changes it later.
+    pub fn max_bandwidth(mut self, bytes_per_second: u64) -> Self {
+        self.max_bandwidth = Some(bytes_per_second);
+        self
+    }
+
     /// From this size in bytes on downloaded files are written past the page cache, on Linux file systems that are known for it (ext4, XFS) and
     /// unless the disk turns out slow: it takes a third of the processor's time, and leaves cached what other programs use. Default 1 GiB.
     /// `u64::MAX` keeps every file in the page cache, for who reads it again at once.
@@ -269,11 +280,12 @@ impl S3ClientBuilder {
             ("part_size", self.part_size, u64::MAX),
             ("multipart_threshold", self.multipart_threshold, u64::MAX),
             ("max_connections", self.max_connections.map(|n| n as u64), MOST_CONNECTIONS as u64),
+            (MAX_BANDWIDTH, self.max_bandwidth, u64::MAX),
             ("retry.max_attempts", Some(self.retry.max_attempts.into()), u64::MAX),
             ("retry.max_total", Some(self.retry.max_total.into()), u64::MAX),
         ] {
             if value == Some(0) {
-                return Err(invalid(format!("Provided parameter {name} of value 0 must be greater than 0.")));
+                return Err(zero(name));
             }
             if let Some(value) = value.filter(|value| *value > most) {
                 return Err(invalid(format!("{name} is {value} and must be at most {most}")));
@@ -297,6 +309,7 @@ impl S3ClientBuilder {
         let serializer = Arc::new(self.serializer()?);
         Ok(S3Client {
             inner: Arc::new(Inner {
+                max_bandwidth: Mutex::new(settings.max_bandwidth),
                 settings,
                 transport,
                 serializer,
@@ -321,6 +334,7 @@ impl S3ClientBuilder {
             multipart_threshold: self.multipart_threshold.unwrap_or(defaults.multipart_threshold),
             max_connections: connections,
             memory_limit: self.memory_limit.unwrap_or_else(|| default_memory(defaults.memory_limit)),
+            max_bandwidth: self.max_bandwidth,
             direct_writes_from: self.direct_writes_from.unwrap_or(defaults.direct_writes_from),
             retry: self.retry,
             restart: self.restart,
@@ -358,6 +372,10 @@ impl S3ClientBuilder {
         }
         .build()
     }
+}
+
+fn zero(name: &str) -> Error {
+    Error::new(ErrorKind::InvalidConfig, format!("Provided parameter {name} of value 0 must be greater than 0."))
 }
 
 impl fmt::Debug for S3ClientBuilder {
@@ -444,7 +462,10 @@ pub struct S3Client {
 }
 
 struct Inner {
+    /// What each system is started with, but for `max_bandwidth`.
     settings: Settings,
+    /// In bytes per second, as it was set last. Locked within `system`.
+    max_bandwidth: Mutex<Option<u64>>,
     transport: Arc<SharedTransport>,
     serializer: Arc<xfer_serializer::RequestSerializer>,
     system: Mutex<Option<XferSystem>>,
@@ -476,6 +497,38 @@ impl S3Client {
         self.inner.settings.max_connections
     }
 
+    /// Most bytes of objects per second that all transfers together send and receive; `None` for as many as there can be.
+    #[must_use]
+    pub fn max_bandwidth(&self) -> Option<u64> {
+        *self.inner.max_bandwidth.lock()
+    }
+
+    /// Changes the ceiling of [`max_bandwidth`](S3ClientBuilder::max_bandwidth), in bytes per second, from now on, also for transfers that are
+    /// under way; `None` lifts it.
+    ///
+    /// # Errors
+    /// [`InvalidConfig`](ErrorKind::InvalidConfig) for 0: nothing is changed.
+    ///
+    /// ```
+    /// let client = xfer_facade::create_s3_client("us-west-2").anonymous().max_bandwidth(10_000_000).build()?;
+    /// client.set_max_bandwidth(50_000_000)?; // the night has begun
+    /// client.set_max_bandwidth(None)?;
+    /// assert_eq!(client.max_bandwidth(), None);
+    /// # Ok::<(), xfer_facade::Error>(())
+    /// ```
+    pub fn set_max_bandwidth(&self, bytes_per_second: impl Into<Option<u64>>) -> Result<(), Error> {
+        let bytes_per_second = bytes_per_second.into();
+        if bytes_per_second == Some(0) {
+            return Err(zero(MAX_BANDWIDTH));
+        }
+        let system = self.inner.system.lock();
+        *self.inner.max_bandwidth.lock() = bytes_per_second;
+        if let Some(system) = &*system {
+            system.set_max_bandwidth(bytes_per_second);
+        }
+        Ok(())
+    }
+
     /// The most connections that were open at one time; 0 before the first transfer.
     #[must_use]
     pub fn peak_connections(&self) -> usize {
@@ -503,7 +556,8 @@ impl S3Client {
         }
         // The first one, or one in the place of a system that has ended: given up, or stopped with the actix System it lived in. Its
         // restarts are counted anew: it starts because somebody has asked for a transfer, and not by itself.
-        let started = XferSystem::start_on(self.inner.settings.clone(), Arc::clone(&self.inner.transport))?;
+        let settings = Settings { max_bandwidth: *self.inner.max_bandwidth.lock(), ..self.inner.settings.clone() };
+        let started = XferSystem::start_on(settings, Arc::clone(&self.inner.transport))?;
         *system = Some(started.clone());
         Ok(started)
     }

@@ -6,7 +6,7 @@ use super::*;
 use crate::test_kit::PATIENCE;
 
 fn limits(requests: usize, memory: u64) -> Limits {
-    Limits { requests, transfers: 1, memory, bytes_per_second: None }
+    Limits { requests, connections: requests, transfers: 1, memory, bytes_per_second: None }
 }
 
 #[test]

@@ -261,7 +261,7 @@ async fn the_reader_and_the_memory_go_at_the_end() {
     let source = UploadSource::reader(Tells(sender)).prepare(&SystemFiles).unwrap();
     let Source::Once(reader) = &source else { panic!() };
     reader.read_part(number(1), 8).await.unwrap();
-    let limits = Limits { requests: 1, transfers: 1, memory: 8, bytes_per_second: None };
+    let limits = Limits { requests: 1, connections: 1, transfers: 1, memory: 8, bytes_per_second: None };
     let budget = Arc::new(SharedBudget::new(limits, || {}));
     let permit = budget.take(Cost { memory: 8, ..Cost::default() }).unwrap();
     reader.hold(number(1), permit);

@@ -324,7 +324,7 @@ impl Landing<'_> {
                 let length = answered.connection.receive_into(&mut room[..most]).map_err(of_transport)?;
                 self.hash(&room[..length]);
                 blocks.filled(length).await.map_err(failed)?;
-                self.count(length);
+                self.count(length).await;
                 continue;
             }
             let Some(chunk) = answered.connection.next_chunk().await.map_err(of_transport)? else { break };
@@ -332,7 +332,7 @@ impl Landing<'_> {
             self.hash(chunk);
             blocks.write(chunk).await.map_err(failed)?;
             let length = chunk.len();
-            self.count(length);
+            self.count(length).await;
         }
         self.all_came()
     }
@@ -357,7 +357,7 @@ impl Landing<'_> {
                 crate::disk::write_elsewhere(file, chunk, mine, offset)
                     .await
                     .map_err(|error| target.write_error(error))?;
-                self.count(mine);
+                self.count(mine).await;
                 continue;
             }
             let Some(chunk) = connection.next_chunk().await.map_err(of_transport)? else { break };
@@ -374,13 +374,13 @@ impl Landing<'_> {
                     let piece = Bytes::copy_from_slice(chunk);
                     let length = piece.len();
                     seekable.write_at(piece, offset).await?;
-                    self.count(length);
+                    self.count(length).await;
                     continue;
                 }
                 Target::Ordered(ordered) => ordered.push(offset, Bytes::copy_from_slice(chunk)),
             }
             let length = chunk.len();
-            self.count(length);
+            self.count(length).await;
         }
         self.all_came()
     }
@@ -400,11 +400,13 @@ impl Landing<'_> {
         }
     }
 
-    fn count(&mut self, bytes: usize) {
+    /// Counts bytes that are in the target, and waits as long as the ceiling asks before more are taken.
+    async fn count(&mut self, bytes: usize) {
         self.torn = false;
         self.landed += bytes as u64;
         self.bench.progress.reached(self.landed);
         self.bench.lane.moved(bytes as u64);
+        self.bench.lane.ceiling.pass(bytes).await;
     }
 }
 

@@ -296,12 +296,13 @@ impl Sender<'_> {
             }
             return self.piece(before, &[]).await.map(|_| self.hasher.as_ref().map(Hasher::finish));
         }
+        let ceiling = &self.bench.lane.ceiling;
         match &body.bytes {
             Held::File(source) => {
                 let file = patiently(|| source.open()).await.map_err(Torn::Source)?;
                 let mut buffer = self.bench.lane.buffer();
                 while self.sent < self.length {
-                    let wanted = usize::try_from(self.length - self.sent).unwrap_or(usize::MAX);
+                    let wanted = usize::try_from(self.length - self.sent).unwrap_or(usize::MAX).min(ceiling.piece());
                     let offset = body.range.start + self.sent;
                     let (back, read) = crate::disk::read_at(&file, buffer, wanted, offset).await;
                     buffer = back;
@@ -309,6 +310,7 @@ impl Sender<'_> {
                     if read == 0 {
                         return Err(Torn::Source(source.truncated(offset)));
                     }
+                    ceiling.pass(read).await;
                     let sent = self.piece(before, &buffer[..read]).await?;
                     before = &[];
                     if sent == Sent::AnsweredEarly {
@@ -318,7 +320,8 @@ impl Sender<'_> {
                 self.bench.lane.recycle(buffer);
             }
             Held::Memory(bytes) => {
-                for piece in bytes.chunks(PIECE) {
+                for piece in bytes.chunks(ceiling.piece().min(PIECE)) {
+                    ceiling.pass(piece.len()).await;
                     let sent = self.piece(before, piece).await?;
                     before = &[];
                     if sent == Sent::AnsweredEarly {

@@ -5,11 +5,11 @@ use proptest::prelude::*;
 use super::*;
 
 fn budget(requests: usize, memory: u64, bytes_per_second: Option<u64>) -> Budget {
-    Budget::new(Limits { requests, transfers: 2, memory, bytes_per_second })
+    Budget::new(Limits { requests, connections: 16, transfers: 2, memory, bytes_per_second })
 }
 
-fn cost(requests: usize, memory: u64, bytes: u64) -> Cost {
-    Cost { requests, memory, bytes, holder: TransferId(1), transfers: 0 }
+fn cost(requests: usize, memory: u64) -> Cost {
+    Cost { requests, memory, holder: TransferId(1), ..Cost::default() }
 }
 
 const START: Duration = Duration::ZERO;
@@ -17,30 +17,30 @@ const START: Duration = Duration::ZERO;
 #[test]
 fn requests_and_memory_are_lent() {
     let mut budget = budget(2, 100, None);
-    assert!(budget.try_take(&cost(1, 60, 0), START).is_taken());
+    assert!(budget.try_take(&cost(1, 60), START).is_taken());
     assert_eq!(
-        budget.try_take(&cost(1, 41, 0), START),
+        budget.try_take(&cost(1, 41), START),
         Taken::Refused { retry_after: Some(RELIEF_AFTER), for_its_holder: false }
     );
-    assert!(budget.try_take(&cost(1, 40, 0), START).is_taken());
-    assert!(!budget.try_take(&cost(1, 0, 0), START).is_taken());
-    assert!(budget.try_take(&cost(0, 0, 9), START).is_taken(), "work on this machine needs no request");
+    assert!(budget.try_take(&cost(1, 40), START).is_taken());
+    assert!(!budget.try_take(&cost(1, 0), START).is_taken());
+    assert!(budget.try_take(&cost(0, 0), START).is_taken(), "work on this machine needs no request");
     assert_eq!(budget.in_use(), InUse { requests: 2, memory: 100, ..InUse::default() });
-    budget.give_back(&cost(1, 60, 0));
-    budget.give_back(&cost(1, 40, 0));
+    budget.give_back(&cost(1, 60));
+    budget.give_back(&cost(1, 40));
     assert_eq!(budget.in_use(), InUse::default());
 }
 
 #[test]
 fn what_is_larger_than_all_memory_is_let_in_alone() {
     let mut budget = budget(8, 100, None);
-    let (small, huge) = (cost(1, 1, 0), cost(1, 1000, 0));
+    let (small, huge) = (cost(1, 1), cost(1, 1000));
     assert!(budget.try_take(&small, START).is_taken());
     assert!(!budget.try_take(&huge, START).is_taken());
     budget.give_back(&small);
     assert!(budget.try_take(&huge, START).is_taken());
     assert!(!budget.try_take(&small, START).is_taken());
-    assert!(budget.try_take(&cost(1, 0, 0), START).is_taken(), "what needs no memory is not kept out");
+    assert!(budget.try_take(&cost(1, 0), START).is_taken(), "what needs no memory is not kept out");
 }
 
 #[test]
@@ -84,8 +84,8 @@ fn so_many_transfers_may_have_begun() {
     assert!(budget.try_take(&first, START).is_taken() && budget.try_take(&first, START).is_taken());
     let refused = Taken::Refused { retry_after: None, for_its_holder: true };
     assert_eq!(budget.try_take(&first, START), refused, "those that have begun go on");
-    assert!(budget.try_take(&cost(1, 0, 0), START).is_taken());
-    budget.give_back(&cost(1, 0, 0));
+    assert!(budget.try_take(&cost(1, 0), START).is_taken());
+    budget.give_back(&cost(1, 0));
     assert_eq!(budget.try_take(&first, START), refused, "it is the transfer's end that makes room");
     budget.give_back(&Cost { transfers: 1, ..Cost::default() });
     assert!(budget.try_take(&first, START).is_taken());
@@ -109,73 +109,64 @@ fn memory_that_comes_back_is_waited_for() {
 fn the_request_limit_changes_at_run_time() {
     let mut budget = budget(3, 0, None);
     for _ in 0..3 {
-        assert!(budget.try_take(&cost(1, 0, 0), START).is_taken());
+        assert!(budget.try_take(&cost(1, 0), START).is_taken());
     }
     budget.set_requests(1);
-    budget.give_back(&cost(2, 0, 0));
-    assert!(!budget.try_take(&cost(1, 0, 0), START).is_taken());
-    budget.give_back(&cost(1, 0, 0));
-    assert!(budget.try_take(&cost(1, 0, 0), START).is_taken());
+    budget.give_back(&cost(2, 0));
+    assert!(!budget.try_take(&cost(1, 0), START).is_taken());
+    budget.give_back(&cost(1, 0));
+    assert!(budget.try_take(&cost(1, 0), START).is_taken());
     budget.set_requests(0);
     assert_eq!(budget.requests(), 1);
 }
 
 #[test]
-fn a_refusal_by_the_rate_says_when() {
-    let mut budget = budget(9, 0, Some(1_000));
-    assert!(budget.try_take(&cost(1, 0, 1_000), START).is_taken());
-    let Taken::Refused { retry_after: Some(wait), .. } = budget.try_take(&cost(1, 0, 500), START) else {
-        panic!("the bucket is empty")
-    };
-    assert_eq!(wait, Duration::from_millis(500));
-    assert!(budget.try_take(&cost(1, 0, 500), START + wait).is_taken());
-    assert!(budget.try_take(&cost(1, 0, 0), START + wait).is_taken(), "what sends nothing does not wait");
-    assert_eq!(budget.in_use().requests, 3);
+fn light_requests_do_not_wait_for_heavy_ones() {
+    let light = Cost { light: true, ..cost(1, 0) };
+    for (requests, connections, extra) in [(3, 16, 2), (3, 4, 1), (4, 4, 0), (4, 1, 0)] {
+        let limits = Limits { requests, connections, transfers: 1, memory: 0, bytes_per_second: None };
+        let mut budget = Budget::new(limits);
+        for _ in 0..requests {
+            assert!(budget.try_take(&cost(1, 0), START).is_taken());
+        }
+        assert!(!budget.try_take(&cost(1, 0), START).is_taken());
+        let taken = (0..5).filter(|_| budget.try_take(&light, START).is_taken()).count();
+        assert_eq!(taken, extra, "{requests} of {connections}");
+        budget.give_back(&cost(1, 0));
+        assert_eq!(budget.try_take(&cost(1, 0), START).is_taken(), extra == 0, "they count");
+    }
 }
 
 #[test]
-fn the_rate_changes_at_run_time() {
-    let mut budget = budget(99, 0, Some(10));
-    let hour = Duration::from_secs(3600);
-    assert!(budget.try_take(&cost(1, 0, 10), hour).is_taken());
-    assert!(!budget.try_take(&cost(1, 0, 10), hour).is_taken());
-    budget.set_bytes_per_second(None, hour);
-    assert!(budget.try_take(&cost(1, 0, u64::MAX), hour).is_taken());
-    budget.set_bytes_per_second(Some(0), hour);
-    assert!(budget.try_take(&cost(1, 0, u64::MAX), hour).is_taken(), "a part of any size goes out of a full bucket");
-    let Taken::Refused { retry_after: Some(wait), .. } = budget.try_take(&cost(1, 0, 1), hour) else {
-        panic!("there is a debt to be paid off")
-    };
-    assert!(wait > hour);
-    budget.set_bytes_per_second(Some(5), hour);
-    assert!(!budget.try_take(&cost(1, 0, 1), hour).is_taken(), "a debt is not forgiven");
+fn a_ceiling_leaves_as_many_requests_as_are_worth_having() {
+    let mut budget = budget(9, 0, Some(100_000));
+    assert_eq!(budget.requests(), 3);
+    for _ in 0..3 {
+        assert!(budget.try_take(&cost(1, 0), START).is_taken());
+    }
+    assert!(!budget.try_take(&cost(1, 0), START).is_taken());
+    budget.set_bytes_per_second(Some(u64::MAX));
+    assert_eq!(budget.requests(), 9, "no more than there may be");
+    budget.set_bytes_per_second(None);
+    assert_eq!(budget.requests(), 9);
+    budget.set_bytes_per_second(Some(1));
+    assert_eq!(budget.requests(), 2);
+    budget.set_requests(1);
+    assert_eq!(budget.requests(), 1);
+}
+
+#[test]
+fn under_a_ceiling_memory_is_waited_for_as_long_as_it_takes() {
+    let mut budget = budget(9, 1000, Some(10));
+    let (holder, other) = (cost(0, 1000), Cost { memory: 1000, holder: TransferId(2), ..Cost::default() });
+    assert!(budget.try_take(&holder, START).is_taken());
+    let refused = |seconds| Taken::Refused { retry_after: Some(Duration::from_secs(seconds)), for_its_holder: false };
+    assert_eq!(budget.try_take(&other, START), refused(100));
+    assert_eq!(budget.try_take(&other, RELIEF_AFTER), refused(95));
+    assert!(budget.try_take(&other, Duration::from_secs(100)).is_taken());
 }
 
 proptest! {
-    #[test]
-    fn the_rate_holds_for_parts_of_any_size(
-        parts in proptest::collection::vec(1..5_000u64, 1..200),
-        rate in 1..3_000u64,
-    ) {
-        let mut budget = budget(usize::MAX, 0, Some(rate));
-        let mut now = START;
-        let mut sent = 0u64;
-        for bytes in parts {
-            // What is sent before this part is within the rate, and one second's worth above it.
-            let within = |sent: u64, now: Duration| sent as f64 <= rate as f64 * (now.as_secs_f64() + 1.0) + 1.0;
-            let mut tries = 0;
-            while let Taken::Refused { retry_after, .. } = budget.try_take(&cost(0, 0, bytes), now) {
-                now += retry_after.expect("only the rate can refuse");
-                tries += 1;
-                prop_assert!(tries <= 2, "a wait that was kept must be enough");
-            }
-            prop_assert!(within(sent + bytes.min(rate), now), "{} bytes after {:?}", sent, now);
-            sent += bytes;
-        }
-        // And not slower than that: all but the last part's debt has been waited for.
-        prop_assert!(now.as_secs_f64() * rate as f64 <= sent as f64 + 1.0);
-    }
-
     #[test]
     fn never_more_than_the_limits(
         steps in proptest::collection::vec((0..3usize, 0..80u64, any::<bool>()), 0..200),
@@ -185,8 +176,8 @@ proptest! {
         for (requests, memory, give) in steps {
             if give && !held.is_empty() {
                 budget.give_back(&held.swap_remove(memory as usize % held.len()));
-            } else if budget.try_take(&cost(requests, memory, 0), START).is_taken() {
-                held.push(cost(requests, memory, 0));
+            } else if budget.try_take(&cost(requests, memory), START).is_taken() {
+                held.push(cost(requests, memory));
             }
             let sum = InUse {
                 transfers: 0,

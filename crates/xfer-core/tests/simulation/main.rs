@@ -149,7 +149,8 @@ fn check(world: &World) -> (usize, usize) {
 }
 
 fn weather(failures: f64) -> Weather {
-    let limits = Limits { requests: 24, transfers: usize::MAX, memory: 200 * MIB, bytes_per_second: None };
+    let limits =
+        Limits { requests: 24, connections: 24, transfers: usize::MAX, memory: 200 * MIB, bytes_per_second: None };
     Weather { failures, echoes: 0.1, limits }
 }
 
@@ -198,7 +199,8 @@ fn in_fair_weather_all_succeed_but_what_is_stopped_corrupt_or_refused() {
 
 /// When the last of `small` small uploads and when a huge one of `parts` parts ends, with 16 requests at once.
 fn small_and_huge(small: u64, parts: u64) -> (Duration, Duration) {
-    let limits = Limits { requests: 16, transfers: usize::MAX, memory: 1 << 30, bytes_per_second: None };
+    let limits =
+        Limits { requests: 16, connections: 16, transfers: usize::MAX, memory: 1 << 30, bytes_per_second: None };
     let mut world = World::new(7, Weather { failures: 0.0, echoes: 0.0, limits });
     if parts > 0 {
         let length = parts * 5 * MIB;

@@ -250,23 +250,20 @@ impl World {
         let buffer = if kept { 0 } else { 64 << 10 };
         let holder = TransferId(id);
         let cost = match &what {
-            Job::ReadPart { max, .. } => Cost { requests: 0, memory: *max, bytes: 0, holder, ..Cost::default() },
+            Job::ReadPart { max, .. } => Cost { requests: 0, memory: *max, holder, ..Cost::default() },
             Job::CommitTarget | Job::DiscardTarget => Cost::default(),
-            Job::PutObject { length } => {
-                Cost { requests: 1, memory: buffer, bytes: *length, holder, ..Cost::default() }
-            }
-            Job::UploadPart { range, .. } => {
-                Cost { requests: 1, memory: buffer, bytes: range.len(), holder, ..Cost::default() }
+            Job::PutObject { .. } | Job::UploadPart { .. } => {
+                Cost { requests: 1, memory: buffer, holder, ..Cost::default() }
             }
             Job::Discover { part_size, .. } => {
                 let memory = if ordered { most_of_first_part(*part_size) } else { buffer };
-                Cost { requests: 1, memory, bytes: *part_size, holder, ..Cost::default() }
+                Cost { requests: 1, memory, holder, ..Cost::default() }
             }
             Job::FetchRange { range, .. } => {
                 let memory = if ordered { range.len() } else { buffer };
-                Cost { requests: 1, memory, bytes: range.len(), holder, ..Cost::default() }
+                Cost { requests: 1, memory, holder, ..Cost::default() }
             }
-            _ => Cost { requests: 1, memory: 0, bytes: 0, holder, ..Cost::default() },
+            _ => Cost { requests: 1, memory: 0, holder, ..Cost::default() },
         };
         let class = if kept { Class::of_kept(&what) } else { Class::of(&what) };
         if let (Job::FetchRange { range, .. }, Side::Download { object, part_size, window, ordered, .. }) =
@@ -345,7 +342,12 @@ impl World {
         let running = self.transfers.get_mut(&id).and_then(|t| t.jobs.get_mut(&job)).expect("it waits");
         running.state = State::Running;
         let is_remote = running.job.is_remote();
-        let bytes = running.cost.bytes;
+        let bytes = match &running.job {
+            Job::PutObject { length } => *length,
+            Job::UploadPart { range, .. } | Job::FetchRange { range, .. } => range.len(),
+            Job::Discover { part_size, .. } => *part_size,
+            _ => 0,
+        };
         let discovers = matches!(running.job, Job::Discover { .. });
         let latency = Duration::from_micros(self.random.u64(1_000..40_000));
         let time = latency + Duration::from_secs_f64(bytes as f64 / 60e6);

@@ -81,7 +81,10 @@ impl Heard {
 }
 
 fn budget() -> Arc<SharedBudget> {
-    Arc::new(SharedBudget::new(Limits { requests: 1, transfers: 1, memory: u64::MAX, bytes_per_second: None }, || {}))
+    Arc::new(SharedBudget::new(
+        Limits { requests: 1, connections: 1, transfers: 1, memory: u64::MAX, bytes_per_second: None },
+        || {},
+    ))
 }
 
 fn permit(budget: &Arc<SharedBudget>, memory: u64) -> Permit {
