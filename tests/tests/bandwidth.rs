@@ -21,8 +21,7 @@ fn bed(ceiling: u64) -> Bed {
     Bed::with(|server| server, |client| client.max_bandwidth(ceiling).num_threads(2))
 }
 
-/// Does it, and checks that these bytes took no less time than the ceiling asks for. A quarter of a second is the burst, twice, and what a timer
-/// may be early.
+/// Does it, and checks that these bytes took no less time than the ceiling asks for: but for a quarter of a second, which is two bursts.
 fn paced<T>(what: &str, bytes: u64, work: impl FnOnce() -> T) -> T {
     let begun = Instant::now();
     let done = work();

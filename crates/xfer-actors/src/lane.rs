@@ -194,8 +194,8 @@ impl Lanes {
         self.inner.common.blocks.written()
     }
 
-    /// Most bytes of objects per second that all lanes together send and receive, from now on, at least 1; `None` for as many as there can be, which
-    /// is the default. Heads and short answers are not counted.
+    /// Most bytes of objects per second that all lanes together send and receive from now on, at least 1; by default `None`, for as many as
+    /// there can be. Heads and short answers are not counted.
     pub fn set_max_bandwidth(&self, bytes_per_second: Option<u64>) {
         self.inner.common.ceiling.set(bytes_per_second);
     }

@@ -6,8 +6,8 @@
 //!
 //! Invariants: what was taken is held until it is given back, and no more is held than the limits allow, with three exceptions. One cost
 //! larger than the whole memory limit is let in while no memory is held. A lowered limit takes nothing away from those who hold it. And
-//! when no memory comes back for [`RELIEF_AFTER`], or as long as all of it takes under the ceiling, a transfer that holds none is let in all the same: those who hold it all may wait, in
-//! the caller's hands, for just that transfer.
+//! when no memory comes back for [`RELIEF_AFTER`], or for as long as all of it takes under the ceiling, a transfer that holds none is let
+//! in all the same: those who hold it all may wait, in the caller's hands, for just that transfer.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
