@@ -33,14 +33,6 @@ fn push_and_pop(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("nothing fits", waiting), |bencher| {
             bencher.iter(|| black_box(queue.pop_fitting(|_| false)));
         });
-        group.bench_function(BenchmarkId::new("push and withdraw", waiting), |bencher| {
-            bencher.iter(|| {
-                queue.push(entry(next));
-                let withdrawn = queue.withdraw(TransferId(next));
-                next += 1;
-                black_box(withdrawn)
-            });
-        });
     }
     group.finish();
 }

@@ -171,6 +171,7 @@ impl FairQueue {
     ///
     /// `fits` is asked about one entry of each class, and about those of further transfers only while it says [`Fit::OfOthers`]; no more
     /// once it has said yes: it may take permits when it does. Call [`on_dispatched`](FairQueue::on_dispatched) for the entry when it runs.
+    /// One that nobody wants any more fits, and is passed over by who takes it out.
     pub fn pop_fitting<F: Into<Fit>>(&mut self, mut fits: impl FnMut(&Entry) -> F) -> Option<Entry> {
         let mut refused = [false; 3];
         for class in self.order() {
@@ -244,15 +245,6 @@ impl FairQueue {
             self.small_was_last = class == Class::Small;
         }
         Tried::Fits(entry)
-    }
-
-    /// Takes out everything of one transfer.
-    pub fn withdraw(&mut self, transfer: TransferId) -> Vec<Entry> {
-        let mut entries = Vec::new();
-        for class in [Class::Finishing, Class::Small, Class::Bulk] {
-            self.rings[class.index()].withdraw(transfer, class, &mut entries);
-        }
-        entries
     }
 
     /// A job of `class` has begun: it holds a slot.
@@ -418,17 +410,6 @@ impl Ring {
         if seat.first == NONE {
             self.stand_up(place);
         }
-    }
-
-    fn withdraw(&mut self, transfer: TransferId, class: Class, entries: &mut Vec<Entry>) {
-        let Some(&place) = self.seat_of.get(&transfer) else { return };
-        let mut next = self.seats.get(place).first;
-        while next != NONE {
-            let waiting = self.jobs.take(next);
-            entries.push(Entry { transfer, job: waiting.job, class, memory: waiting.memory });
-            next = waiting.after;
-        }
-        self.stand_up(place);
     }
 
     /// After a rush, memory is not kept for the next one.

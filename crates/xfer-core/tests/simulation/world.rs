@@ -284,10 +284,10 @@ impl World {
     }
 
     fn withdraw(&mut self, id: u64) {
-        let queued = self.queue.withdraw(TransferId(id));
         let transfer = self.transfers.get_mut(&id).expect("known");
-        let mut gone: Vec<JobId> = queued.iter().map(|entry| entry.job).collect();
-        gone.extend(transfer.jobs.iter().filter(|(_, r)| r.state == State::Pausing).map(|(job, _)| *job));
+        // Their entries stay in the queue until it is their turn.
+        let mut gone: Vec<JobId> =
+            transfer.jobs.iter().filter(|(_, r)| r.state != State::Running).map(|(job, _)| *job).collect();
         gone.sort_unstable();
         for running in transfer.jobs.values_mut() {
             running.withdrawn = true;
@@ -315,7 +315,8 @@ impl World {
             let (transfers, budget, now) = (&self.transfers, &mut self.budget, self.now);
             let mut retry_after = None;
             let entry = self.queue.pop_fitting(|entry| {
-                match budget.try_take(&transfers[&entry.transfer.0].jobs[&entry.job].cost, now) {
+                let Some(running) = transfers[&entry.transfer.0].jobs.get(&entry.job) else { return Fit::Now };
+                match budget.try_take(&running.cost, now) {
                     Taken::Taken => Fit::Now,
                     Taken::Refused { retry_after: wait, for_its_holder } => {
                         retry_after = retry_after.into_iter().chain(wait).min();
@@ -332,6 +333,9 @@ impl World {
                 }
                 return;
             };
+            if !self.transfers[&entry.transfer.0].jobs.contains_key(&entry.job) {
+                continue;
+            }
             self.queue.on_dispatched(entry.class);
             self.most_requests = self.most_requests.max(self.budget.in_use().requests);
             self.begin(entry.transfer.0, entry.job);
