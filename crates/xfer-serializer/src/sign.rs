@@ -1,5 +1,5 @@
 //! Signatures in headers, with S3's settings: one percent-encoding, no path normalisation, the payload's hash (or the word that stands
-//! for it) in `x-amz-content-sha256`. SigV4A, which only multi-region access points want, is left to aws-sigv4.
+//! for it) in `x-amz-content-sha256`. SigV4A, which only access points of several regions or of outposts want, is left to aws-sigv4.
 
 pub(crate) mod v4;
 
