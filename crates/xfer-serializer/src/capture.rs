@@ -73,9 +73,7 @@ pub(crate) struct Capturer {
 
 impl Capturer {
     pub(crate) fn new(endpoint: EndpointConfig) -> Result<Capturer, Error> {
-        if endpoint.region.is_empty() {
-            return Err(Error::new(ErrorKind::InvalidConfig, "no region is set"));
-        }
+        endpoint.check_region()?;
         endpoint.check_user_agent()?;
         let url = endpoint.checked_url()?;
         let nobody = Credentials::new("placeholder", "placeholder", None, None, "xfer");

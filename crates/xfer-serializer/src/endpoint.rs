@@ -22,7 +22,7 @@ use xfer_core::error::{Error, ErrorKind};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SignatureVersion {
-    /// AWS Signature Version 4 in a header, or 4a where a multi-region access point asks for it.
+    /// AWS Signature Version 4 in a header, or 4a where an access point asks for it: one of several regions, or of an outpost.
     #[default]
     S3v4,
     /// No signature: public buckets.
@@ -116,6 +116,16 @@ impl EndpointConfig {
         endpoint
     }
 
+    pub(crate) fn check_region(&self) -> Result<(), Error> {
+        match self.region.as_str() {
+            "" => Err(Error::new(ErrorKind::InvalidConfig, "no region is set")),
+            region if !is_region(region) => {
+                Err(Error::new(ErrorKind::InvalidConfig, format!("{region:?} is no region's name")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The User-Agent becomes a header of each request: a line end in it would become a header of its own.
     pub(crate) fn check_user_agent(&self) -> Result<(), Error> {
         match &self.user_agent {
@@ -166,6 +176,13 @@ impl fmt::Debug for EndpointConfig {
             .field("user_agent", &self.user_agent)
             .finish()
     }
+}
+
+/// Whether it may be a region's name. It becomes a part of host names, and the SDK's rules do not look at it for each kind of bucket: a slash
+/// would make what is before it the host. Other stores than AWS have their own names, with capitals, dots and underscores.
+pub(crate) fn is_region(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    !name.is_empty() && name.bytes().all(fits)
 }
 
 /// A URL without what may be secret in it: user name and password, and the query, which may be a signature. Needs no valid URL.

@@ -432,6 +432,47 @@ fn regions_are_learnt() {
 }
 
 #[test]
+fn a_template_made_while_its_region_is_learnt_is_not_kept() {
+    let serializer = aws();
+    for number in 0..500 {
+        let bucket = format!("bucket-{number}");
+        let begin = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                begin.wait();
+                serializer.template(Operation::GetObject, bucket.as_str(), &ExtraArgs::new()).unwrap();
+            });
+            begin.wait();
+            assert!(serializer.learn_region(&bucket, "eu-north-1"));
+        });
+        let template = serializer.template(Operation::GetObject, bucket.as_str(), &ExtraArgs::new()).unwrap();
+        assert_eq!(template.origin().host, format!("{bucket}.s3.eu-north-1.amazonaws.com"));
+    }
+}
+
+#[test]
+fn a_region_is_no_way_to_another_host() {
+    let serializer = aws();
+    let host = |bucket: &str| {
+        serializer.template(Operation::GetObject, bucket, &ExtraArgs::new()).unwrap().origin().host.clone()
+    };
+    for region in
+        ["evil.example/", "evil.example:1/", "evil.example#", "evil.example?", "a@evil.example/", "eu\r\nx", "a b"]
+    {
+        // A bucket with dots goes into the path, and then the SDK's rules do not look at the region.
+        for bucket in ["photos.dots", "photos"] {
+            assert!(!serializer.learn_region(bucket, region), "{region:?}");
+            assert!(host(bucket).ends_with("s3.eu-central-1.amazonaws.com"), "{region:?} {bucket}");
+        }
+        let error = RequestSerializer::builder(EndpointConfig::new(region)).build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{region:?}");
+    }
+    for region in ["RegionOne", "my_region", "a.b", "x"] {
+        assert!(serializer.learn_region("videos", region), "{region:?}");
+    }
+}
+
+#[test]
 fn another_stores_region_changes_the_signature_only() {
     let mut endpoint = EndpointConfig::new("us-east-1");
     endpoint.endpoint_url = Some("http://127.0.0.1:9000".to_owned());
