@@ -4,6 +4,7 @@
 //! Invariants: no socket is ever opened (there is no HTTP client behind it), no credentials of the caller are seen, and the run
 //! never waits, so it is driven by a single poll and works in and outside a runtime.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use xfer_core::args::ExtraArgs;
 use xfer_core::error::{Error, ErrorKind};
 
 use crate::endpoint::{EndpointConfig, Origin};
+use crate::stamp::Shown;
 use crate::{Operation, report, routing};
 
 /// Stands for the key until a stamp replaces it.
@@ -52,7 +54,6 @@ pub(crate) enum Scheme {
 }
 
 /// A request as the SDK would send it, but for the placeholders.
-#[derive(Debug)]
 pub(crate) struct Captured {
     pub(crate) origin: Origin,
     /// Percent-encoded.
@@ -62,6 +63,18 @@ pub(crate) struct Captured {
     /// Names in lower case, sorted.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) scheme: Scheme,
+}
+
+impl fmt::Debug for Captured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Captured")
+            .field("origin", &self.origin)
+            .field("path", &self.path)
+            .field("query", &self.query)
+            .field("headers", &Shown(&self.headers))
+            .field("scheme", &self.scheme)
+            .finish()
+    }
 }
 
 /// An SDK client that cannot send.

@@ -225,7 +225,8 @@ impl Template {
                 }
                 QueryPart::UploadId => {
                     url.push_str("uploadId=");
-                    encode::push_query(url, stamp.upload_id.ok_or_else(|| missing("the upload id"))?);
+                    let id = stamp.upload_id.filter(|id| !id.is_empty()).ok_or_else(|| missing("the upload id"))?;
+                    encode::push_query(url, id);
                 }
             }
         }
@@ -266,6 +267,9 @@ impl Template {
             headers.set("x-amz-mp-object-size", size.to_string());
         }
         for (name, value) in &stamp.headers {
+            if !may_be_given(name) {
+                return Err(Error::new(ErrorKind::InvalidArgument, format!("a header cannot be given as {name:?}")));
+            }
             one_line(value)?;
             headers.set(name.clone(), value.clone());
         }
@@ -307,6 +311,23 @@ fn one_line(value: &str) -> Result<&str, Error> {
         return Err(Error::new(ErrorKind::InvalidArgument, "a header's value has control characters in it"));
     }
     Ok(value)
+}
+
+/// Whether a header of a stamp may have this name: a token (RFC 9110, 5.6.2) in lower case, and none of those that a request has by itself.
+fn may_be_given(name: &str) -> bool {
+    const OWN: [&str; 9] = [
+        "authorization",
+        "content-length",
+        "host",
+        "transfer-encoding",
+        "x-amz-content-sha256",
+        "x-amz-date",
+        "x-amz-region-set",
+        "x-amz-s3session-token",
+        "x-amz-security-token",
+    ];
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(fits) && !OWN.contains(&name)
 }
 
 /// Headers, each name once.

@@ -493,12 +493,32 @@ fn nothing_breaks_out_of_its_line() {
     assert_eq!(refused(&etag), ErrorKind::InvalidArgument);
     let other = Stamp { headers: vec![("x-a".into(), "\n".into())], ..Stamp::key("k") };
     assert_eq!(refused(&other), ErrorKind::InvalidArgument);
+    for name in ["", "x-a\r\nb", "x a", "x:a", "X-A", "x-ä"] {
+        let other = Stamp { headers: vec![(name.into(), "1".into())], ..Stamp::key("k") };
+        assert_eq!(refused(&other), ErrorKind::InvalidArgument, "{name:?}");
+    }
     let mut args = ExtraArgs::new();
     args.set("ContentType", "a\r\nb: c");
     assert!(aws().template(Operation::PutObject, "photos", &args).is_err());
     let mut endpoint = EndpointConfig::new("us-east-1");
     endpoint.user_agent = Some("a\nb".to_owned());
     assert_eq!(RequestSerializer::builder(endpoint).build().unwrap_err().kind(), ErrorKind::InvalidConfig);
+}
+
+#[test]
+fn a_stamp_has_no_second_header_of_those_that_a_request_has_by_itself() {
+    let template = aws().template(Operation::GetObject, "photos", &ExtraArgs::new()).unwrap();
+    for name in
+        ["host", "authorization", "x-amz-date", "x-amz-content-sha256", "x-amz-security-token", "content-length"]
+    {
+        let stamp = Stamp { headers: vec![(name.into(), "1".into())], ..Stamp::key("k") };
+        let error = template.stamp(&stamp, None, SystemTime::UNIX_EPOCH).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{name}");
+        assert!(error.to_string().contains(name), "{error}");
+    }
+    let stamp = Stamp { headers: vec![("x-amz-meta-a".into(), "1".into())], ..Stamp::key("k") };
+    let request = template.stamp(&stamp, None, SystemTime::UNIX_EPOCH).unwrap();
+    assert_eq!(request.header("x-amz-meta-a"), Some("1"));
 }
 
 #[test]
@@ -542,6 +562,9 @@ fn what_a_stamp_must_have() {
     };
     assert_eq!(kind(Operation::GetObject, &Stamp::key("")), ErrorKind::InvalidArgument);
     assert_eq!(kind(Operation::AbortMultipartUpload, &Stamp::key("k")), ErrorKind::InvalidArgument);
+    // Without an id, a DELETE is one of the object.
+    let empty_id = Stamp { upload_id: Some(""), ..Stamp::key("k") };
+    assert_eq!(kind(Operation::AbortMultipartUpload, &empty_id), ErrorKind::InvalidArgument);
     let no_number = Stamp { upload_id: Some("u"), ..Stamp::key("k") };
     assert_eq!(kind(Operation::UploadPart, &no_number), ErrorKind::InvalidArgument);
     let body = Stamp { payload: Payload::Unsigned { content_length: 1 }, ..Stamp::key("k") };
@@ -674,7 +697,17 @@ fn nothing_shows_a_secret() {
     let template = serializer.template(Operation::PutObject, "photos", &args).unwrap();
     let request = template.stamp(&Stamp::key("k"), Some(&identity), SystemTime::UNIX_EPOCH).unwrap();
     assert_eq!(request.header("x-amz-security-token"), Some("TOKENTOKEN"));
-    let shown = format!("{serializer:?} {template:?} {request:?} {identity:?}");
+    let stamp =
+        Stamp { headers: vec![("x-amz-server-side-encryption-customer-key".into(), KEY.into())], ..Stamp::key("k") };
+    let captured = serializer.capturer.as_ref().unwrap().run(
+        Operation::PutObject,
+        "photos",
+        &ssec::complete(&args).unwrap(),
+        None,
+    );
+    let mut dict = serializer.serialize_http_request(&RequestDict::new(Operation::GetObject, "photos", "k")).unwrap();
+    dict.headers.push(("X-Amz-Security-Token".to_owned(), "TOKENTOKEN".to_owned()));
+    let shown = format!("{serializer:?} {template:?} {request:?} {identity:?} {stamp:?} {captured:?} {dict:?}");
     let signature = request.header("authorization").unwrap().rsplit_once('=').unwrap().1;
     for secret in [RAW_KEY, KEY, KEY_MD5, "SECRETSECRET", "TOKENTOKEN", signature] {
         assert!(!shown.contains(secret), "{secret} in {shown}");
