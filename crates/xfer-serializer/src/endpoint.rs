@@ -149,11 +149,17 @@ impl EndpointConfig {
         if !matches!(uri.scheme_str(), Some("http" | "https")) {
             return Err(bad("the scheme is neither http nor https"));
         }
-        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        let authority = uri.authority().map_or("", http::uri::Authority::as_str);
+        if authority.contains('@') {
             return Err(bad("it has a user name in it"));
         }
-        if uri.query().is_some() {
-            return Err(bad("it has a query"));
+        if url.contains(['?', '#']) {
+            return Err(bad("it has a query or a fragment"));
+        }
+        let port = authority.strip_prefix(uri.host().unwrap_or_default()).unwrap_or_default();
+        let digits = port.strip_prefix(':').unwrap_or_default();
+        if !digits.is_empty() && (digits.starts_with('+') || digits.parse::<u16>().is_err()) {
+            return Err(bad("the port is no number up to 65535"));
         }
         // The SDK's rules put a bucket right behind the path, without a slash between them.
         let slash = if uri.path().ends_with('/') { "" } else { "/" };
@@ -173,6 +179,7 @@ impl fmt::Debug for EndpointConfig {
             .field("accelerate", &self.accelerate)
             .field("use_arn_region", &self.use_arn_region)
             .field("checksum_mode", &self.checksum_mode)
+            .field("upload_checksums", &self.upload_checksums)
             .field("user_agent", &self.user_agent)
             .finish()
     }
@@ -187,10 +194,20 @@ pub(crate) fn is_region(name: &str) -> bool {
 
 /// A URL without what may be secret in it: user name and password, and the query, which may be a signature. Needs no valid URL.
 fn shown(url: &str) -> String {
-    let url = url.split(['?', '#']).next().unwrap_or_default();
-    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
-    if scheme.is_empty() { rest.to_owned() } else { format!("{scheme}://{rest}") }
+    let (scheme, rest) = match url.split_once("://") {
+        Some((scheme, rest)) if scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+            (format!("{scheme}://"), rest)
+        }
+        _ => (String::new(), url),
+    };
+    let shown = match (rest.rsplit_once('@'), rest.split_once(['?', '#'])) {
+        (None, None) => rest,
+        (Some((_, host)), None) => host,
+        (None, Some((host, _))) => host,
+        // A password may hold any character: there is no telling it from a query.
+        (Some(_), Some(_)) => "...",
+    };
+    scheme + shown
 }
 
 fn service_setting(config: &SdkConfig, env: &'static str, profile: &'static str) -> Option<String> {

@@ -346,14 +346,38 @@ fn configurations_that_cannot_be() {
         ("us-east-1", Some("http://")),
         ("us-east-1", Some("http://a b")),
         ("us-east-1", Some("http://user:PASSWORD@store")),
+        ("us-east-1", Some("http://user:PASSWORD?@store")),
+        ("us-east-1", Some("http://user:PASSWORD#@store")),
+        ("us-east-1", Some("user:PASSWORD?@store")),
+        ("us-east-1", Some("http://user:PASSWORD/x@store?a@b")),
         ("us-east-1", Some("http://store/?x=1")),
+        ("us-east-1", Some("http://store/?x=PASSWORD@store")),
+        ("us-east-1", Some("http://store#x")),
+        ("us-east-1", Some("http://store/#x")),
+        ("us-east-1", Some("http://store:90000")),
+        ("us-east-1", Some("http://store:9000x")),
+        ("us-east-1", Some("http://store:+80")),
+        ("us-east-1", Some("http://[::1]:x")),
     ] {
         let mut endpoint = EndpointConfig::new(region);
         endpoint.endpoint_url = url.map(str::to_owned);
-        let error = RequestSerializer::builder(endpoint).build().unwrap_err();
+        assert!(!format!("{endpoint:?}").contains("PASSWORD"), "{endpoint:?}");
+        let error = RequestSerializer::builder(endpoint).build().expect_err(url.unwrap_or_default());
         assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{url:?}");
         assert!(!error.to_string().contains("PASSWORD"), "{error}");
     }
+}
+
+#[test]
+fn the_endpoint_shows_all_its_settings() {
+    let mut endpoint = EndpointConfig::new("us-east-1");
+    endpoint.endpoint_url = Some("http://127.0.0.1:9000/base".to_owned());
+    assert_eq!(
+        format!("{endpoint:?}"),
+        "EndpointConfig { region: \"us-east-1\", endpoint_url: Some(\"http://127.0.0.1:9000/base\"), path_style: false, \
+         use_ssl: true, dual_stack: false, fips: false, accelerate: false, use_arn_region: true, checksum_mode: true, \
+         upload_checksums: true, user_agent: None }"
+    );
 }
 
 #[test]
