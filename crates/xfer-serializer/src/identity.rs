@@ -75,6 +75,10 @@ impl Identity {
         &self.inner
     }
 
+    pub(crate) fn credentials(&self) -> Result<&Credentials, Error> {
+        self.inner.data().ok_or_else(|| Error::internal("an identity without credentials"))
+    }
+
     pub(crate) fn signing_keys(&self) -> &SigningKeys {
         &self.signing_keys
     }
@@ -87,8 +91,7 @@ impl Identity {
 
     /// Whether both sign the same.
     pub(crate) fn is_same_as(&self, other: &Identity) -> bool {
-        let credentials = |identity: &Identity| identity.inner.data::<Credentials>().cloned();
-        credentials(self) == credentials(other)
+        self.inner.data::<Credentials>() == other.inner.data::<Credentials>()
     }
 
     /// When it ends; `None` when it does not.

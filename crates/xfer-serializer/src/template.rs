@@ -306,7 +306,7 @@ impl Template {
 }
 
 /// What could end a header's line and begin another is refused. What the SDK has put into the template it has checked itself.
-fn one_line(value: &str) -> Result<&str, Error> {
+pub(crate) fn one_line(value: &str) -> Result<&str, Error> {
     if value.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t') {
         return Err(Error::new(ErrorKind::InvalidArgument, "a header's value has control characters in it"));
     }

@@ -650,6 +650,9 @@ fn bad_values_are_told_without_the_value() {
         (Operation::PutObject, "BucketKeyEnabled", ArgValue::Text("VALUE".to_owned())),
         (Operation::PutObject, "Metadata", ArgValue::Text("VALUE".to_owned())),
         (Operation::PutObject, "ACL", ArgValue::Flag(true)),
+        (Operation::PutObject, "ContentType", ArgValue::Text("VALUE\n".to_owned())),
+        (Operation::PutObject, "Tagging", ArgValue::Text("VALUE\n".to_owned())),
+        (Operation::DeleteObject, "MFA", ArgValue::Text("VALUE\n".to_owned())),
         (Operation::CompleteMultipartUpload, "MpuObjectSize", ArgValue::Text("VALUE".to_owned())),
     ] {
         let mut args = ExtraArgs::new();
