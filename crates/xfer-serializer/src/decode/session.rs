@@ -86,8 +86,11 @@ pub fn create_session(answer: &Answer<'_>) -> Result<SessionCredentials, Error> 
     }
     answer.check()?;
     let fields = xml::parse::<Body>(answer.body, "CreateSessionResult")
-        .ok_or_else(|| answer.invalid("there are no credentials in it"))?
-        .credentials;
+        .map(|body| body.credentials)
+        .filter(|of| {
+            [&of.access_key_id, &of.secret_access_key, &of.session_token].iter().all(|of| !of.trim().is_empty())
+        })
+        .ok_or_else(|| answer.invalid("there are no credentials in it"))?;
     let expires = DateTime::from_str(&fields.expiration, Format::DateTime)
         .ok()
         .and_then(|time| time.try_into().ok())

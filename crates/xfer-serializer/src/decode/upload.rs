@@ -82,9 +82,9 @@ pub fn complete_multipart_upload(answer: &Answer<'_>) -> Result<StoredObject, Er
         .ok_or_else(|| answer.invalid("it holds neither a result nor an error"))?;
     let checksum_kind =
         body.checksum_type.as_deref().and_then(object::kind_named).or_else(|| object::checksum_kind(answer));
-    let etag = body.etag.clone().or_else(|| answer.header("etag").map(str::to_owned));
+    let etag = body.etag.as_deref().filter(|etag| !etag.is_empty()).or_else(|| answer.header("etag"));
     Ok(StoredObject {
-        etag: etag.filter(|etag| !etag.is_empty()),
+        etag: etag.map(str::to_owned),
         version_id: answer.header("x-amz-version-id").map(str::to_owned),
         checksum: match checksum_kind {
             Some(ChecksumKind::Composite) => None,
