@@ -4,8 +4,8 @@
 //! in the last ten seconds, and after [`CredentialCache::invalidate`], everyone waits for the answer. A failed renewal costs
 //! nothing while the old credentials hold. Never blocks a thread; every wait ends with the provider's deadline.
 //!
-//! Invariants: at most one call of the provider at a time; callers that waited for a call that failed get its error and do not
-//! each call again.
+//! Invariants: at most one call of the provider at a time; callers that waited for a call get what it brought, credentials or an error,
+//! and do not each call again.
 
 use std::fmt;
 use std::sync::Arc;
@@ -140,6 +140,17 @@ struct State {
     not_before: Option<SystemTime>,
 }
 
+impl State {
+    /// What the provider's last call brought: credentials, whenever they end; or an error, if the old ones do not hold any more.
+    fn outcome(&self, now: SystemTime) -> Option<Result<Identity, Error>> {
+        match (&self.failure, &self.current) {
+            (None, current) => current.clone().map(Ok),
+            (Some(_), Some(old)) if old.expires().is_none_or(|end| end > now) => Some(Ok(old.clone())),
+            (Some(failure), _) => Some(Err(failure.clone())),
+        }
+    }
+}
+
 enum Standing {
     /// Good for long.
     Fresh(Identity),
@@ -160,30 +171,25 @@ impl CredentialCache {
             return Ok(None);
         }
         let (standing, calls_before) = self.standing(now);
-        let old = match standing {
+        let _turn = match standing {
             Standing::Fresh(identity) => return Ok(Some(identity)),
-            Standing::Ageing(identity) => Some(identity),
-            Standing::Missing => None,
-        };
-        let _turn = match old {
-            Some(identity) => match self.renewing.try_lock() {
+            Standing::Ageing(identity) => match self.renewing.try_lock() {
                 Ok(turn) if self.state.lock().not_before.is_none_or(|time| now >= time) => turn,
                 _ => return Ok(Some(identity)),
             },
-            None => {
-                let turn = self.renewing.lock().await;
-                if let (Standing::Fresh(identity) | Standing::Ageing(identity), _) = self.standing(now) {
-                    return Ok(Some(identity));
-                }
-                let state = self.state.lock();
-                if let (true, Some(failure)) = (state.calls != calls_before, &state.failure) {
-                    return Err(failure.clone());
-                }
-                turn
-            }
+            Standing::Missing => self.renewing.lock().await,
         };
+        if let Some(outcome) = self.outcome_since(calls_before, now) {
+            return outcome.map(Some);
+        }
         // Boxed: the future of all providers has 5 KiB, and every request would carry it.
         Box::pin(self.renew(now)).await.map(Some)
+    }
+
+    /// What a call of the provider brought that ended since there were `calls_before` of them: it is for all who waited for it.
+    fn outcome_since(&self, calls_before: u64, now: SystemTime) -> Option<Result<Identity, Error>> {
+        let state = self.state.lock();
+        if state.calls == calls_before { None } else { state.outcome(now) }
     }
 
     /// `used` was refused as expired: it is not used again. Nothing happens when it has been replaced already.
@@ -229,13 +235,9 @@ impl CredentialCache {
             Err(error) => {
                 state.failure = Some(error.clone());
                 state.not_before = Some(now + RENEW_PAUSE);
-                match &state.current {
-                    Some(identity) if identity.expires().is_none_or(|end| end > now) => {
-                        tracing::warn!(%error, "credentials could not be renewed; the old ones still hold");
-                        Ok(identity.clone())
-                    }
-                    _ => Err(error),
-                }
+                let Some(Ok(old)) = state.outcome(now) else { return Err(error) };
+                tracing::warn!(%error, "credentials could not be renewed; the old ones still hold");
+                Ok(old)
             }
         }
     }
