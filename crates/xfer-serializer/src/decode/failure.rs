@@ -22,21 +22,20 @@ pub(super) struct Details {
 
 /// The error in a body, if there is one.
 pub(super) fn details(body: &[u8]) -> Option<Details> {
-    let text = xml::text(body);
+    let outermost = xml::read(body)?;
     // Some stores answer in the style of AWS' query services, one element deeper.
-    [&["Error"][..], &["ErrorResponse", "Error"]].into_iter().find_map(|path| {
-        let children = xml::children(&text, path);
-        let field = |name| {
-            let (_, text) = children.iter().find(|(known, _)| known == name)?;
-            readable(text)
-        };
-        Some(Details {
-            code: field("Code")?,
-            message: field("Message").unwrap_or_default(),
-            region: field("Region"),
-            request_id: field("RequestId"),
-            host_id: field("HostId"),
-        })
+    let error = match outermost.name.as_str() {
+        "Error" => &outermost,
+        "ErrorResponse" => outermost.all("Error").next()?,
+        _ => return None,
+    };
+    let field = |name| error.text(name).and_then(readable);
+    Some(Details {
+        code: field("Code")?,
+        message: field("Message").unwrap_or_default(),
+        region: field("Region"),
+        request_id: field("RequestId"),
+        host_id: field("HostId"),
     })
 }
 

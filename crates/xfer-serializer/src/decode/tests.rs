@@ -362,6 +362,37 @@ fn complete() {
 }
 
 #[test]
+fn a_key_that_xml_cannot_hold_does_not_hide_the_result() {
+    for key in ["a&b", "a&nbsp;b", "a&#0;b", "a\u{1}b", "a&#x1;b", "a<!-- -->b", "<b/>"] {
+        let body = format!(
+            "<CompleteMultipartUploadResult><Key>{key}</Key><ETag>&quot;e-2&quot;</ETag></CompleteMultipartUploadResult>"
+        );
+        let answer = answer(Operation::CompleteMultipartUpload, 200, &NONE, &body);
+        assert_eq!(complete_multipart_upload(&answer).unwrap().etag.as_deref(), Some("\"e-2\""), "{key:?}");
+        let body = format!(
+            "<InitiateMultipartUploadResult><Key>{key}</Key><UploadId>u</UploadId></InitiateMultipartUploadResult>"
+        );
+        let answer = Answer::new(Operation::CreateMultipartUpload, 200, &NONE).with_body(body.as_bytes());
+        assert_eq!(&*create_multipart_upload(&answer).unwrap(), "u", "{key:?}");
+    }
+}
+
+#[test]
+fn half_a_result_is_none() {
+    let cut = |body: &'static str| (1..body.len()).map(move |length| &body[..length]);
+    for body in cut("<CompleteMultipartUploadResult><ETag>&quot;e-2&quot;</ETag></CompleteMultipartUploadResult>") {
+        let answer = answer(Operation::CompleteMultipartUpload, 200, &NONE, body);
+        assert_eq!(complete_multipart_upload(&answer).unwrap_err().kind(), ErrorKind::Protocol, "{body}");
+    }
+    for body in cut("<ListPartsResult><Part><PartNumber>1</PartNumber><ETag>e</ETag><Size>10</Size></Part>\
+         <IsTruncated>true</IsTruncated></ListPartsResult>")
+    {
+        let answer = answer(Operation::ListParts, 200, &NONE, body);
+        assert_eq!(list_parts(&answer).unwrap_err().kind(), ErrorKind::Protocol, "{body}");
+    }
+}
+
+#[test]
 fn abort() {
     let gone =
         |status, body: &str| abort_multipart_upload(&answer(Operation::AbortMultipartUpload, status, &NONE, body));
@@ -497,6 +528,8 @@ fn parts() {
         "<ListPartsResult><Part><PartNumber>2</PartNumber><ETag>a</ETag><Size>1</Size></Part>\
          <Part><PartNumber>1</PartNumber><ETag>a</ETag><Size>1</Size></Part></ListPartsResult>",
         "<ListPartsResult><Part><PartNumber>1</PartNumber><ETag>a</ETag><Size>x</Size></Part></ListPartsResult>",
+        "<ListPartsResult><Part><PartNumber>1</PartNumber><Size>1</Size></Part></ListPartsResult>",
+        "<ListPartsResult><IsTruncated>perhaps</IsTruncated></ListPartsResult>",
     ] {
         assert_eq!(list(bad).unwrap_err().kind(), ErrorKind::Protocol, "{bad}");
     }
@@ -578,14 +611,17 @@ fn http_headers() {
 #[test]
 fn any_bytes_are_survived() {
     use proptest::prelude::*;
-    proptest!(|(status in 100_u16..1_000, body in prop_oneof![any::<Vec<u8>>(), "<?(Error|CompleteMultipartUploadResult|Code|/|>|<|&|;| ){0,12}".prop_map(String::into_bytes)], range in any::<String>())| {
-        let headers = vec![("content-range", range.as_str()), ("content-length", range.as_str())];
+    proptest!(|(status in 100_u16..1_000, body in prop_oneof![any::<Vec<u8>>(), "<?(Error|CompleteMultipartUploadResult|Code|/|>|<|&|;| ){0,12}".prop_map(String::into_bytes)], range in prop_oneof![any::<String>(), "(bytes |)[0-9+-]{0,3}-[0-9]{0,21}/[0-9*]{0,3}", "[A-Z][a-z]{2}, [0-9]{0,3} (Feb|May|) [0-9]{0,5} [0-9]{0,2}:[0-9]{0,3}:[0-9]{0,2}(.[0-9]{0,12}|) GMT"])| {
+        let names = ["content-range", "content-length", "etag", "x-amz-checksum-crc32", "date", "last-modified", "retry-after"];
+        let headers = names.map(|name| (name, range.as_str()));
         for operation in Operation::ALL {
             let answer = Answer::new(*operation, status, &headers).with_body(&body);
             let _ = error(&answer);
             let _ = get_object(&answer, Some(ByteRange::new(1, 2)));
-            let _ = complete_multipart_upload(&answer);
+            let _ = (put_object(&answer), delete_object(&answer), upload_part(&answer), create_session(&answer));
+            let _ = (create_multipart_upload(&answer), complete_multipart_upload(&answer), abort_multipart_upload(&answer));
             let _ = list_parts(&answer);
+            let _ = (server_time(&headers), object_age(&headers), retry_after(&headers));
         }
     });
 }
