@@ -105,9 +105,8 @@ impl EndpointConfig {
         .or_else(|| config.endpoint_url().filter(|url| !url.is_empty()).map(str::to_owned));
         endpoint.dual_stack = config.use_dual_stack().unwrap_or(false);
         endpoint.fips = config.use_fips().unwrap_or(false);
-        if let Some(use_arn_region) = service_setting(config, "AWS_S3_USE_ARN_REGION", "s3_use_arn_region") {
-            endpoint.use_arn_region = use_arn_region.eq_ignore_ascii_case("true");
-        }
+        let arn_region = service_setting(config, "AWS_S3_USE_ARN_REGION", "s3_use_arn_region");
+        endpoint.use_arn_region = !arn_region.is_some_and(|text| text.eq_ignore_ascii_case("false"));
         endpoint.checksum_mode =
             config.response_checksum_validation() != Some(ResponseChecksumValidation::WhenRequired);
         endpoint.upload_checksums =

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
+use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use xfer_core::checksum::{Algorithm, Checksum, ChecksumKind};
 use xfer_core::range::ByteRange;
 
@@ -403,6 +404,26 @@ fn sdk_configuration() {
     assert_eq!(endpoint.endpoint_url.as_deref(), Some("http://127.0.0.1:9000"));
     assert_eq!(endpoint.user_agent.as_deref(), Some("app/myapp"));
     assert_eq!(RequestSerializer::new(&config, "x", SignatureVersion::S3v4).endpoint().region, "x");
+}
+
+#[test]
+fn a_setting_of_the_environment_that_says_nothing_changes_nothing() {
+    #[derive(Debug)]
+    struct Environment(&'static str, &'static str);
+    impl LoadServiceConfig for Environment {
+        fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+            (key.env() == self.0).then(|| self.1.to_owned())
+        }
+    }
+    let endpoint = |name, value| {
+        let config = SdkConfig::builder().service_config(Environment(name, value)).build();
+        EndpointConfig::from_sdk_config(&config, "us-east-1")
+    };
+    for (text, wanted) in [("", true), ("nonsense", true), ("true", true), ("false", false), ("FALSE", false)] {
+        assert_eq!(endpoint("AWS_S3_USE_ARN_REGION", text).use_arn_region, wanted, "{text:?}");
+    }
+    assert_eq!(endpoint("AWS_ENDPOINT_URL", "").endpoint_url, None);
+    assert_eq!(endpoint("AWS_ENDPOINT_URL", "http://store").endpoint_url.as_deref(), Some("http://store"));
 }
 
 #[test]
