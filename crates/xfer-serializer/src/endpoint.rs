@@ -84,8 +84,8 @@ impl EndpointConfig {
         }
     }
 
-    /// What an SDK configuration says: region, endpoint URL (also `AWS_ENDPOINT_URL_S3`), dual-stack, FIPS, checksums of requests and answers,
-    /// application name.
+    /// What an SDK configuration says: region, endpoint URL (also `AWS_ENDPOINT_URL_S3`), dual-stack, FIPS, the use of ARNs' regions, checksums
+    /// of requests and answers, application name.
     /// `region` comes before the configuration's; when empty, the configuration's is taken.
     #[must_use]
     pub fn from_sdk_config(config: &SdkConfig, region: impl Into<String>) -> EndpointConfig {

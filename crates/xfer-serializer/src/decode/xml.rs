@@ -54,6 +54,7 @@ pub(super) fn read(body: &[u8]) -> Option<Element> {
         match event {
             Event::Start(_) if open.len() == DEEPEST => deeper += 1,
             Event::Start(start) => open.push(Element::begun(&start)),
+            Event::Empty(start) if open.is_empty() => return Some(Element { whole: true, ..Element::begun(&start) }),
             Event::End(_) if deeper > 0 => deeper -= 1,
             Event::End(_) => {
                 let element = Element { whole: true, ..open.pop()? };
