@@ -184,8 +184,8 @@ impl fmt::Debug for EndpointConfig {
     }
 }
 
-/// Whether it may be a region's name. It becomes a part of host names, and the SDK's rules do not look at it for each kind of bucket: a slash
-/// would make what is before it the host. Other stores than AWS have their own names, with capitals, dots and underscores.
+/// Whether it may be a region's name. It becomes a part of host names, and the SDK's rules do not look at it for each kind of bucket: a
+/// slash would make what is before it the host. Other stores than AWS have their own names, with capitals, dots and underscores.
 pub(crate) fn is_region(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     !name.is_empty() && name.bytes().all(fits)

@@ -33,7 +33,7 @@ use crate::sign::v4::SigningKeys;
 const RENEW_BEFORE: Duration = Duration::from_secs(5 * 60);
 /// From here on nothing is signed with the old credentials: a request must still be valid when it arrives.
 const MUST_RENEW_BEFORE: Duration = Duration::from_secs(10);
-/// Pause after a failed renewal while the old credentials hold.
+/// Pause after a renewal that failed, or brought the same again, while the old credentials hold.
 const RENEW_PAUSE: Duration = Duration::from_secs(15);
 /// How long a provider may take. Long, for those that ask a person or run a program.
 const PROVIDER_DEADLINE: Duration = Duration::from_secs(60);
@@ -136,7 +136,7 @@ struct State {
     calls: u64,
     /// The last call's error, if it failed.
     failure: Option<Error>,
-    /// No renewal of credentials that still hold before this.
+    /// No renewal before this of credentials that still hold.
     not_before: Option<SystemTime>,
 }
 
@@ -227,9 +227,11 @@ impl CredentialCache {
         match outcome {
             Ok(credentials) => {
                 let identity = Identity { generation: state.calls, ..Identity::new(credentials) };
+                // Some providers give the same ones until shortly before their end.
+                let again = state.current.as_ref().is_some_and(|old| old.is_same_as(&identity));
+                state.not_before = again.then(|| now + RENEW_PAUSE);
                 state.current = Some(identity.clone());
                 state.failure = None;
-                state.not_before = None;
                 Ok(identity)
             }
             Err(error) => {

@@ -172,6 +172,29 @@ async fn a_failed_renewal_keeps_the_old_while_they_hold() {
 }
 
 #[tokio::test]
+async fn a_provider_that_gives_the_same_again_is_not_asked_for_each_request() {
+    let script = Script::new([until(1_000), until(1_000), until(1_000), until(5_000)]);
+    let cache = script.cache();
+    assert_eq!(expiry(&cache, 0).await, 1_000);
+    for now in [800, 801, 814] {
+        assert_eq!(expiry(&cache, now).await, 1_000);
+        assert_eq!(script.calls(), 2, "at {now}");
+    }
+    assert_eq!(expiry(&cache, 815).await, 1_000);
+    assert_eq!(script.calls(), 3);
+    assert_eq!(expiry(&cache, 990).await, 5_000);
+}
+
+#[tokio::test]
+async fn credentials_that_never_last_long_are_renewed_for_each_request() {
+    let script = Script::new([until(100), until(101), until(102)]);
+    let cache = script.cache();
+    for end in [100, 101, 102] {
+        assert_eq!(expiry(&cache, 0).await, end);
+    }
+}
+
+#[tokio::test]
 async fn the_last_seconds_are_not_used() {
     let script = Script::new([until(1_000), until(2_000)]);
     let cache = script.cache();
