@@ -62,6 +62,9 @@ pub(crate) fn time(name: &str, value: &ArgValue) -> Result<DateTime, Error> {
 
 pub(crate) fn map(name: &str, value: &ArgValue) -> Result<Option<HashMap<String, String>>, Error> {
     match value {
+        ArgValue::Map(pairs) if pairs.iter().any(|(_, value)| one_line(value).is_err()) => {
+            Err(unfit(name, "a map of texts without control characters"))
+        }
         ArgValue::Map(pairs) => Ok(Some(pairs.iter().cloned().collect())),
         _ => Err(unfit(name, "a map of texts")),
     }

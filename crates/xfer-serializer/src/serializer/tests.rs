@@ -674,6 +674,7 @@ fn bad_values_are_told_without_the_value() {
         (Operation::PutObject, "ContentType", ArgValue::Text("VALUE\n".to_owned())),
         (Operation::PutObject, "Tagging", ArgValue::Text("VALUE\n".to_owned())),
         (Operation::DeleteObject, "MFA", ArgValue::Text("VALUE\n".to_owned())),
+        (Operation::PutObject, "Metadata", ArgValue::Map(vec![("a".to_owned(), "VALUE\n".to_owned())])),
         (Operation::CompleteMultipartUpload, "MpuObjectSize", ArgValue::Text("VALUE".to_owned())),
     ] {
         let mut args = ExtraArgs::new();
