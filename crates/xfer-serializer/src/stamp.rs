@@ -61,7 +61,7 @@ pub struct Stamp<'a> {
     pub upload_id: Option<&'a str>,
     /// The bytes to get.
     pub range: Option<ByteRange>,
-    /// The ETag that the object must have, quotes included.
+    /// The ETag that the object must have, quotes included. A weak one (`W/"..."`) is no condition that a store can meet, and is not sent.
     pub if_match: Option<&'a str>,
     /// The body.
     pub payload: Payload,

@@ -245,7 +245,8 @@ impl Template {
         if let Some(range) = stamp.range {
             headers.set("range", range.header());
         }
-        if let Some(etag) = stamp.if_match {
+        // A weak one matches nothing (RFC 9110, 13.1.1); what comes is compared with it all the same.
+        if let Some(etag) = stamp.if_match.filter(|etag| !etag.starts_with("W/")) {
             headers.set("if-match", one_line(etag)?);
         }
         if let Some(checksum) = stamp.checksum {

@@ -239,6 +239,16 @@ fn get_object_takes_range_and_version() {
 }
 
 #[test]
+fn a_weak_etag_is_no_condition() {
+    // If-Match compares strongly (RFC 9110, 13.1.1): a weak one matches nothing, not even itself.
+    for etag in ["W/\"e\"", "\"e\""] {
+        let stamp = Stamp { if_match: Some(etag), ..Stamp::key("k") };
+        let request = stamped(&aws(), Operation::GetObject, &ExtraArgs::new(), &stamp);
+        assert_eq!(request.header("if-match"), Some(etag).filter(|etag| !etag.starts_with("W/")));
+    }
+}
+
+#[test]
 fn delete_object_takes_mfa() {
     let mut args = ExtraArgs::new();
     args.set("MFA", "serial 123456");
