@@ -31,7 +31,7 @@ use parking_lot::Mutex;
 use xfer_core::args::ExtraArgs;
 use xfer_core::error::{Error, ErrorKind};
 
-use crate::endpoint::{EndpointConfig, Origin};
+use crate::endpoint::{EndpointConfig, Origin, is_at_address};
 use crate::stamp::Shown;
 use crate::{Operation, report, routing};
 
@@ -82,6 +82,8 @@ impl fmt::Debug for Captured {
 pub(crate) struct Capturer {
     client: Client,
     endpoint: EndpointConfig,
+    /// The endpoint has an address for a name: no bucket can be put before it. The SDK's rules know that, but for buckets with dots.
+    is_at_address: bool,
 }
 
 impl Capturer {
@@ -89,6 +91,7 @@ impl Capturer {
         endpoint.check_region()?;
         endpoint.check_user_agent()?;
         let url = endpoint.checked_url()?;
+        let is_at_address = url.as_deref().is_some_and(is_at_address);
         let nobody = Credentials::new("placeholder", "placeholder", None, None, "xfer");
         let mut config = aws_sdk_s3::Config::builder();
         config.set_endpoint_url(url);
@@ -113,7 +116,7 @@ impl Capturer {
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
             .build();
-        Ok(Capturer { client: Client::from_conf(config), endpoint })
+        Ok(Capturer { client: Client::from_conf(config), endpoint, is_at_address })
     }
 
     /// Runs the SDK once. `region`: another one than the configured, when the bucket is known to be there.
@@ -130,6 +133,9 @@ impl Capturer {
                 let mut over = aws_sdk_s3::Config::builder();
                 if let Some(region) = region {
                     over = over.region(Region::new(region.to_owned()));
+                }
+                if self.is_at_address && bucket.contains('.') && !bucket.starts_with("arn:") {
+                    over = over.force_path_style(true);
                 }
                 let request = $request.customize().config_override(over).interceptor(KeepRequest(Arc::clone(&slot)));
                 drive(async move { request.send().await.err().map(|error| report::chain(&error)) })?

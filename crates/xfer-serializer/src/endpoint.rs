@@ -3,6 +3,7 @@
 //! Decides nothing itself: the SDK's rules do. Invariant: an [`Origin`]'s host is what the Host header says, without the port.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr as _;
 
 use aws_smithy_types::checksum_config::{RequestChecksumCalculation, ResponseChecksumValidation};
@@ -43,7 +44,7 @@ pub struct EndpointConfig {
     pub region: String,
     /// Another store than AWS: scheme, host and port are honoured. A URL without a scheme gets that of `use_ssl`.
     pub endpoint_url: Option<String>,
-    /// `host/bucket/key` instead of `bucket.host/key`.
+    /// `host/bucket/key` instead of `bucket.host/key`; where the host is an IP address, it is so in any case.
     pub path_style: bool,
     /// TLS, where `endpoint_url` does not say. Default: true.
     pub use_ssl: bool,
@@ -189,6 +190,13 @@ impl fmt::Debug for EndpointConfig {
 pub(crate) fn is_region(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     !name.is_empty() && name.bytes().all(fits)
+}
+
+/// Whether a URL's host is an IP address.
+pub(crate) fn is_at_address(url: &str) -> bool {
+    let uri: Option<http::Uri> = url.parse().ok();
+    let host = uri.as_ref().and_then(http::Uri::host).unwrap_or_default();
+    host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
 }
 
 /// A URL without what may be secret in it: user name and password, and the query, which may be a signature. Needs no valid URL.

@@ -2,7 +2,8 @@
 //!
 //! Invariant: a stamped request is the one that the SDK would have sent for the same call, but for what must not be frozen
 //! (invocation and retry counters), the payload's hash and checksum, and a Content-Type that the caller did not give: the SDK's
-//! default would make an object's type depend on whether it was stored in one request or in parts.
+//! default would make an object's type depend on whether it was stored in one request or in parts. A bucket with dots is not put before an
+//! IP address, as the SDK does.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -310,6 +310,25 @@ fn host_styles() {
             }),
             "http://[::1]:9000/photos/k",
         ),
+        // No name of a host ends with an address.
+        (
+            url("photos.dots", |e| {
+                e.endpoint_url = Some("http://10.0.0.1:9000".to_owned());
+            }),
+            "http://10.0.0.1:9000/photos.dots/k",
+        ),
+        (
+            url("photos.dots", |e| {
+                e.endpoint_url = Some("http://[::1]:9000".to_owned());
+            }),
+            "http://[::1]:9000/photos.dots/k",
+        ),
+        (
+            url("photos.dots", |e| {
+                e.endpoint_url = Some("http://store.example".to_owned());
+            }),
+            "http://photos.dots.store.example/k",
+        ),
         (
             url("photos", |e| {
                 e.endpoint_url = Some("http://store.example:80".to_owned());
