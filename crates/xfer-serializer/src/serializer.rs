@@ -235,10 +235,15 @@ impl RequestSerializer {
     }
 
     /// The store said that the bucket is in `region`: templates made from now on are for there. `false` when that was known, so
-    /// that following it again would go round in a circle, and when it is no region's name.
+    /// that following it again would go round in a circle, and when no request can be made for it.
     pub fn learn_region(&self, bucket: &str, region: &str) -> bool {
         let known = self.region_of(bucket).unwrap_or_else(|| self.endpoint.region.clone());
         if known == region || !is_region(region) {
+            return false;
+        }
+        // What the SDK refuses would be refused for this bucket from now on.
+        let there = |capturer: &Capturer| capturer.run(Operation::HeadObject, bucket, &ExtraArgs::new(), Some(region));
+        if self.capturer.as_ref().is_ok_and(|capturer| there(capturer).is_err()) {
             return false;
         }
         self.regions.write().insert(bucket.to_owned(), region.to_owned());

@@ -541,8 +541,25 @@ fn a_region_is_no_way_to_another_host() {
         let error = RequestSerializer::builder(EndpointConfig::new(region)).build().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{region:?}");
     }
-    for region in ["RegionOne", "my_region", "a.b", "x"] {
-        assert!(serializer.learn_region("videos", region), "{region:?}");
+}
+
+#[test]
+fn a_region_that_the_sdk_refuses_is_not_learnt() {
+    let serializer = aws();
+    let long = "x".repeat(64);
+    let own_names = ["my_region", "a.b", "-x", &long];
+    for region in own_names {
+        assert!(!serializer.learn_region("photos", region), "{region:?}");
+        assert!(serializer.template(Operation::GetObject, "photos", &ExtraArgs::new()).is_ok(), "{region:?}");
+    }
+    assert!(serializer.learn_region("photos", "RegionOne"));
+    // It does not look at those of other stores that have their buckets in the path.
+    let mut endpoint = EndpointConfig::new("us-east-1");
+    endpoint.endpoint_url = Some("http://store:9000".to_owned());
+    endpoint.path_style = true;
+    let serializer = anonymous(endpoint);
+    for region in own_names {
+        assert!(serializer.learn_region("photos", region), "{region:?}");
     }
 }
 
