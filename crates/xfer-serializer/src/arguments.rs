@@ -13,6 +13,7 @@ use xfer_core::args::ArgValue;
 use xfer_core::error::{Error, ErrorKind};
 
 use crate::encode;
+use crate::template::one_line;
 
 // The value is not shown: it may be a key.
 fn unfit(name: &str, wanted: &str) -> Error {
@@ -21,7 +22,11 @@ fn unfit(name: &str, wanted: &str) -> Error {
 
 pub(crate) fn text(name: &str, value: &ArgValue) -> Result<String, Error> {
     match value {
-        ArgValue::Text(text) => Ok(text.clone()),
+        // The SDK refuses what ends a header's line as well, and shows it.
+        ArgValue::Text(text) => match one_line(text) {
+            Ok(text) => Ok(text.to_owned()),
+            Err(_) => Err(unfit(name, "a text without control characters")),
+        },
         ArgValue::Number(number) => Ok(number.to_string()),
         _ => Err(unfit(name, "a text")),
     }
@@ -57,6 +62,9 @@ pub(crate) fn time(name: &str, value: &ArgValue) -> Result<DateTime, Error> {
 
 pub(crate) fn map(name: &str, value: &ArgValue) -> Result<Option<HashMap<String, String>>, Error> {
     match value {
+        ArgValue::Map(pairs) if pairs.iter().any(|(_, value)| one_line(value).is_err()) => {
+            Err(unfit(name, "a map of texts without control characters"))
+        }
         ArgValue::Map(pairs) => Ok(Some(pairs.iter().cloned().collect())),
         _ => Err(unfit(name, "a map of texts")),
     }

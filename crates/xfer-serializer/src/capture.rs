@@ -4,6 +4,7 @@
 //! Invariants: no socket is ever opened (there is no HTTP client behind it), no credentials of the caller are seen, and the run
 //! never waits, so it is driven by a single poll and works in and outside a runtime.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -30,7 +31,8 @@ use parking_lot::Mutex;
 use xfer_core::args::ExtraArgs;
 use xfer_core::error::{Error, ErrorKind};
 
-use crate::endpoint::{EndpointConfig, Origin};
+use crate::endpoint::{EndpointConfig, Origin, is_at_address};
+use crate::stamp::Shown;
 use crate::{Operation, report, routing};
 
 /// Stands for the key until a stamp replaces it.
@@ -52,7 +54,6 @@ pub(crate) enum Scheme {
 }
 
 /// A request as the SDK would send it, but for the placeholders.
-#[derive(Debug)]
 pub(crate) struct Captured {
     pub(crate) origin: Origin,
     /// Percent-encoded.
@@ -64,20 +65,33 @@ pub(crate) struct Captured {
     pub(crate) scheme: Scheme,
 }
 
+impl fmt::Debug for Captured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Captured")
+            .field("origin", &self.origin)
+            .field("path", &self.path)
+            .field("query", &self.query)
+            .field("headers", &Shown(&self.headers))
+            .field("scheme", &self.scheme)
+            .finish()
+    }
+}
+
 /// An SDK client that cannot send.
 #[derive(Debug)]
 pub(crate) struct Capturer {
     client: Client,
     endpoint: EndpointConfig,
+    /// The endpoint has an address for a name: no bucket can be put before it. The SDK's rules know that, but for buckets with dots.
+    is_at_address: bool,
 }
 
 impl Capturer {
     pub(crate) fn new(endpoint: EndpointConfig) -> Result<Capturer, Error> {
-        if endpoint.region.is_empty() {
-            return Err(Error::new(ErrorKind::InvalidConfig, "no region is set"));
-        }
+        endpoint.check_region()?;
         endpoint.check_user_agent()?;
         let url = endpoint.checked_url()?;
+        let is_at_address = url.as_deref().is_some_and(is_at_address);
         let nobody = Credentials::new("placeholder", "placeholder", None, None, "xfer");
         let mut config = aws_sdk_s3::Config::builder();
         config.set_endpoint_url(url);
@@ -102,7 +116,7 @@ impl Capturer {
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
             .build();
-        Ok(Capturer { client: Client::from_conf(config), endpoint })
+        Ok(Capturer { client: Client::from_conf(config), endpoint, is_at_address })
     }
 
     /// Runs the SDK once. `region`: another one than the configured, when the bucket is known to be there.
@@ -119,6 +133,9 @@ impl Capturer {
                 let mut over = aws_sdk_s3::Config::builder();
                 if let Some(region) = region {
                     over = over.region(Region::new(region.to_owned()));
+                }
+                if self.is_at_address && bucket.contains('.') && !bucket.starts_with("arn:") {
+                    over = over.force_path_style(true);
                 }
                 let request = $request.customize().config_override(over).interceptor(KeepRequest(Arc::clone(&slot)));
                 drive(async move { request.send().await.err().map(|error| report::chain(&error)) })?

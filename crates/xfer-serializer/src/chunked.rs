@@ -40,15 +40,20 @@ pub fn tail(decoded_length: u64, checksum: &Checksum) -> String {
 #[must_use]
 pub fn encoded_length(decoded_length: u64, algorithm: Algorithm) -> u64 {
     let digits = u64::from((u64::BITS - decoded_length.leading_zeros()).div_ceil(4));
-    let chunk = if decoded_length == 0 { 0 } else { digits + 2 + decoded_length + 2 };
+    let chunk = if decoded_length == 0 { 0 } else { decoded_length.saturating_add(digits + 2 + 2) };
     let base64 = algorithm.len().div_ceil(3) * 4;
-    chunk + 3 + (algorithm.header().len() + 1 + base64 + 4) as u64
+    chunk.saturating_add(3 + (algorithm.header().len() + 1 + base64 + 4) as u64)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
+
+    #[test]
+    fn no_length_is_too_long() {
+        assert_eq!(encoded_length(u64::MAX, Algorithm::Sha512), u64::MAX);
+    }
 
     #[test]
     fn length_is_that_of_the_framing() {

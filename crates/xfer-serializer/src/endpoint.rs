@@ -3,6 +3,7 @@
 //! Decides nothing itself: the SDK's rules do. Invariant: an [`Origin`]'s host is what the Host header says, without the port.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr as _;
 
 use aws_smithy_types::checksum_config::{RequestChecksumCalculation, ResponseChecksumValidation};
@@ -22,7 +23,7 @@ use xfer_core::error::{Error, ErrorKind};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SignatureVersion {
-    /// AWS Signature Version 4 in a header, or 4a where a multi-region access point asks for it.
+    /// AWS Signature Version 4 in a header, or 4a where an access point asks for it: one of several regions, or of an outpost.
     #[default]
     S3v4,
     /// No signature: public buckets.
@@ -43,7 +44,7 @@ pub struct EndpointConfig {
     pub region: String,
     /// Another store than AWS: scheme, host and port are honoured. A URL without a scheme gets that of `use_ssl`.
     pub endpoint_url: Option<String>,
-    /// `host/bucket/key` instead of `bucket.host/key`.
+    /// `host/bucket/key` instead of `bucket.host/key`; where the host is an IP address, it is so in any case.
     pub path_style: bool,
     /// TLS, where `endpoint_url` does not say. Default: true.
     pub use_ssl: bool,
@@ -84,8 +85,8 @@ impl EndpointConfig {
         }
     }
 
-    /// What an SDK configuration says: region, endpoint URL (also `AWS_ENDPOINT_URL_S3`), dual-stack, FIPS, checksums of requests and answers,
-    /// application name.
+    /// What an SDK configuration says: region, endpoint URL (also `AWS_ENDPOINT_URL_S3`), dual-stack, FIPS, the use of ARNs' regions, checksums
+    /// of requests and answers, application name.
     /// `region` comes before the configuration's; when empty, the configuration's is taken.
     #[must_use]
     pub fn from_sdk_config(config: &SdkConfig, region: impl Into<String>) -> EndpointConfig {
@@ -105,15 +106,24 @@ impl EndpointConfig {
         .or_else(|| config.endpoint_url().filter(|url| !url.is_empty()).map(str::to_owned));
         endpoint.dual_stack = config.use_dual_stack().unwrap_or(false);
         endpoint.fips = config.use_fips().unwrap_or(false);
-        if let Some(use_arn_region) = service_setting(config, "AWS_S3_USE_ARN_REGION", "s3_use_arn_region") {
-            endpoint.use_arn_region = use_arn_region.eq_ignore_ascii_case("true");
-        }
+        let arn_region = service_setting(config, "AWS_S3_USE_ARN_REGION", "s3_use_arn_region");
+        endpoint.use_arn_region = !arn_region.is_some_and(|text| text.eq_ignore_ascii_case("false"));
         endpoint.checksum_mode =
             config.response_checksum_validation() != Some(ResponseChecksumValidation::WhenRequired);
         endpoint.upload_checksums =
             config.request_checksum_calculation() != Some(RequestChecksumCalculation::WhenRequired);
         endpoint.user_agent = config.app_name().map(|name| format!("app/{}", name.as_ref()));
         endpoint
+    }
+
+    pub(crate) fn check_region(&self) -> Result<(), Error> {
+        match self.region.as_str() {
+            "" => Err(Error::new(ErrorKind::InvalidConfig, "no region is set")),
+            region if !is_region(region) => {
+                Err(Error::new(ErrorKind::InvalidConfig, format!("{region:?} is no region's name")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The User-Agent becomes a header of each request: a line end in it would become a header of its own.
@@ -139,11 +149,17 @@ impl EndpointConfig {
         if !matches!(uri.scheme_str(), Some("http" | "https")) {
             return Err(bad("the scheme is neither http nor https"));
         }
-        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        let authority = uri.authority().map_or("", http::uri::Authority::as_str);
+        if authority.contains('@') {
             return Err(bad("it has a user name in it"));
         }
-        if uri.query().is_some() {
-            return Err(bad("it has a query"));
+        if url.contains(['?', '#']) {
+            return Err(bad("it has a query or a fragment"));
+        }
+        let port = authority.strip_prefix(uri.host().unwrap_or_default()).unwrap_or_default();
+        let digits = port.strip_prefix(':').unwrap_or_default();
+        if !digits.is_empty() && (digits.starts_with('+') || digits.parse::<u16>().is_err()) {
+            return Err(bad("the port is no number up to 65535"));
         }
         // The SDK's rules put a bucket right behind the path, without a slash between them.
         let slash = if uri.path().ends_with('/') { "" } else { "/" };
@@ -163,17 +179,42 @@ impl fmt::Debug for EndpointConfig {
             .field("accelerate", &self.accelerate)
             .field("use_arn_region", &self.use_arn_region)
             .field("checksum_mode", &self.checksum_mode)
+            .field("upload_checksums", &self.upload_checksums)
             .field("user_agent", &self.user_agent)
             .finish()
     }
 }
 
+/// Whether it may be a region's name. It becomes a part of host names, and the SDK's rules do not look at it for each kind of bucket: a
+/// slash would make what is before it the host. Other stores than AWS have their own names, with capitals, dots and underscores.
+pub(crate) fn is_region(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    !name.is_empty() && name.bytes().all(fits)
+}
+
+/// Whether a URL's host is an IP address.
+pub(crate) fn is_at_address(url: &str) -> bool {
+    let uri: Option<http::Uri> = url.parse().ok();
+    let host = uri.as_ref().and_then(http::Uri::host).unwrap_or_default();
+    host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
+}
+
 /// A URL without what may be secret in it: user name and password, and the query, which may be a signature. Needs no valid URL.
 fn shown(url: &str) -> String {
-    let url = url.split(['?', '#']).next().unwrap_or_default();
-    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
-    if scheme.is_empty() { rest.to_owned() } else { format!("{scheme}://{rest}") }
+    let (scheme, rest) = match url.split_once("://") {
+        Some((scheme, rest)) if scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+            (format!("{scheme}://"), rest)
+        }
+        _ => (String::new(), url),
+    };
+    let shown = match (rest.rsplit_once('@'), rest.split_once(['?', '#'])) {
+        (None, None) => rest,
+        (Some((_, host)), None) => host,
+        (None, Some((host, _))) => host,
+        // A password may hold any character: there is no telling it from a query.
+        (Some(_), Some(_)) => "...",
+    };
+    scheme + shown
 }
 
 fn service_setting(config: &SdkConfig, env: &'static str, profile: &'static str) -> Option<String> {

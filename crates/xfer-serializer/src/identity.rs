@@ -4,8 +4,8 @@
 //! in the last ten seconds, and after [`CredentialCache::invalidate`], everyone waits for the answer. A failed renewal costs
 //! nothing while the old credentials hold. Never blocks a thread; every wait ends with the provider's deadline.
 //!
-//! Invariants: at most one call of the provider at a time; callers that waited for a call that failed get its error and do not
-//! each call again.
+//! Invariants: at most one call of the provider at a time; callers that waited for a call get what it brought, credentials or an error,
+//! and do not each call again.
 
 use std::fmt;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ use crate::sign::v4::SigningKeys;
 const RENEW_BEFORE: Duration = Duration::from_secs(5 * 60);
 /// From here on nothing is signed with the old credentials: a request must still be valid when it arrives.
 const MUST_RENEW_BEFORE: Duration = Duration::from_secs(10);
-/// Pause after a failed renewal while the old credentials hold.
+/// Pause after a renewal that failed, or brought the same again, while the old credentials hold.
 const RENEW_PAUSE: Duration = Duration::from_secs(15);
 /// How long a provider may take. Long, for those that ask a person or run a program.
 const PROVIDER_DEADLINE: Duration = Duration::from_secs(60);
@@ -75,6 +75,10 @@ impl Identity {
         &self.inner
     }
 
+    pub(crate) fn credentials(&self) -> Result<&Credentials, Error> {
+        self.inner.data().ok_or_else(|| Error::internal("an identity without credentials"))
+    }
+
     pub(crate) fn signing_keys(&self) -> &SigningKeys {
         &self.signing_keys
     }
@@ -87,8 +91,7 @@ impl Identity {
 
     /// Whether both sign the same.
     pub(crate) fn is_same_as(&self, other: &Identity) -> bool {
-        let credentials = |identity: &Identity| identity.inner.data::<Credentials>().cloned();
-        credentials(self) == credentials(other)
+        self.inner.data::<Credentials>() == other.inner.data::<Credentials>()
     }
 
     /// When it ends; `None` when it does not.
@@ -133,8 +136,19 @@ struct State {
     calls: u64,
     /// The last call's error, if it failed.
     failure: Option<Error>,
-    /// No renewal of credentials that still hold before this.
+    /// No renewal before this of credentials that still hold.
     not_before: Option<SystemTime>,
+}
+
+impl State {
+    /// What the provider's last call brought: credentials, whenever they end; or an error, if the old ones do not hold any more.
+    fn outcome(&self, now: SystemTime) -> Option<Result<Identity, Error>> {
+        match (&self.failure, &self.current) {
+            (None, current) => current.clone().map(Ok),
+            (Some(_), Some(old)) if old.expires().is_none_or(|end| end > now) => Some(Ok(old.clone())),
+            (Some(failure), _) => Some(Err(failure.clone())),
+        }
+    }
 }
 
 enum Standing {
@@ -157,30 +171,25 @@ impl CredentialCache {
             return Ok(None);
         }
         let (standing, calls_before) = self.standing(now);
-        let old = match standing {
+        let _turn = match standing {
             Standing::Fresh(identity) => return Ok(Some(identity)),
-            Standing::Ageing(identity) => Some(identity),
-            Standing::Missing => None,
-        };
-        let _turn = match old {
-            Some(identity) => match self.renewing.try_lock() {
+            Standing::Ageing(identity) => match self.renewing.try_lock() {
                 Ok(turn) if self.state.lock().not_before.is_none_or(|time| now >= time) => turn,
                 _ => return Ok(Some(identity)),
             },
-            None => {
-                let turn = self.renewing.lock().await;
-                if let (Standing::Fresh(identity) | Standing::Ageing(identity), _) = self.standing(now) {
-                    return Ok(Some(identity));
-                }
-                let state = self.state.lock();
-                if let (true, Some(failure)) = (state.calls != calls_before, &state.failure) {
-                    return Err(failure.clone());
-                }
-                turn
-            }
+            Standing::Missing => self.renewing.lock().await,
         };
+        if let Some(outcome) = self.outcome_since(calls_before, now) {
+            return outcome.map(Some);
+        }
         // Boxed: the future of all providers has 5 KiB, and every request would carry it.
         Box::pin(self.renew(now)).await.map(Some)
+    }
+
+    /// What a call of the provider brought that ended since there were `calls_before` of them: it is for all who waited for it.
+    fn outcome_since(&self, calls_before: u64, now: SystemTime) -> Option<Result<Identity, Error>> {
+        let state = self.state.lock();
+        if state.calls == calls_before { None } else { state.outcome(now) }
     }
 
     /// `used` was refused as expired: it is not used again. Nothing happens when it has been replaced already.
@@ -218,21 +227,19 @@ impl CredentialCache {
         match outcome {
             Ok(credentials) => {
                 let identity = Identity { generation: state.calls, ..Identity::new(credentials) };
+                // Some providers give the same ones until shortly before their end.
+                let again = state.current.as_ref().is_some_and(|old| old.is_same_as(&identity));
+                state.not_before = again.then(|| now + RENEW_PAUSE);
                 state.current = Some(identity.clone());
                 state.failure = None;
-                state.not_before = None;
                 Ok(identity)
             }
             Err(error) => {
                 state.failure = Some(error.clone());
                 state.not_before = Some(now + RENEW_PAUSE);
-                match &state.current {
-                    Some(identity) if identity.expires().is_none_or(|end| end > now) => {
-                        tracing::warn!(%error, "credentials could not be renewed; the old ones still hold");
-                        Ok(identity.clone())
-                    }
-                    _ => Err(error),
-                }
+                let Some(Ok(old)) = state.outcome(now) else { return Err(error) };
+                tracing::warn!(%error, "credentials could not be renewed; the old ones still hold");
+                Ok(old)
             }
         }
     }

@@ -17,7 +17,7 @@ use xfer_core::id::PartNumber;
 use crate::cache::{MadeFrom, Templates};
 use crate::capture::Capturer;
 use crate::decode::SessionCredentials;
-use crate::endpoint::{EndpointConfig, SignatureVersion};
+use crate::endpoint::{EndpointConfig, SignatureVersion, is_region};
 use crate::identity::{CredentialCache, Identity, Source};
 use crate::operation::Operation;
 use crate::request_dict::{RequestDict, SerializedRequest};
@@ -90,7 +90,10 @@ impl RequestSerializer {
                 Error::new(ErrorKind::InvalidArgument, format!("part number {number} is not within 1 to 10,000"))
             })?),
         };
-        let template = self.make_template(request.operation, &request.bucket, &request.extra_args, false)?;
+        let region = self.region_of(&request.bucket);
+        let (bucket, args) = (&request.bucket, &request.extra_args);
+        let template =
+            self.make_template(request.operation, bucket, args, region.as_deref(), SignatureVersion::Unsigned)?;
         let mut stamp = Stamp {
             part_number,
             upload_id: request.upload_id.as_deref(),
@@ -151,8 +154,15 @@ impl RequestSerializer {
         if let Some(template) = self.templates.get(&from) {
             return Ok(template);
         }
-        let template = Arc::new(self.make_template(operation, &from.bucket, &from.args, true)?);
+        let region = self.region_of(&from.bucket);
+        let template =
+            Arc::new(self.make_template(operation, &from.bucket, &from.args, region.as_deref(), self.version)?);
+        let bucket = Arc::clone(&from.bucket);
         self.templates.put(from, Arc::clone(&template));
+        // A region that was learnt meanwhile has done away with the templates there were, and this one was not yet there.
+        if self.region_of(&bucket) != region {
+            self.templates.remove_bucket(&bucket);
+        }
         Ok(template)
     }
 
@@ -161,21 +171,20 @@ impl RequestSerializer {
         operation: Operation,
         bucket: &str,
         args: &ExtraArgs,
-        signed: bool,
+        region: Option<&str>,
+        version: SignatureVersion,
     ) -> Result<Template, Error> {
         let capturer = self.capturer.as_ref().map_err(Clone::clone)?;
         let mut args = ssec::complete(args)?.into_owned();
         if matches!(operation, Operation::GetObject | Operation::HeadObject) {
             self.put_checksum_mode(&mut args);
         }
-        let region = self.region_of(bucket);
         self.sdk_runs.fetch_add(1, Ordering::Relaxed);
-        let captured = capturer.run(operation, bucket, &args, region.as_deref())?;
+        let captured = capturer.run(operation, bucket, &args, region)?;
         let keep_content_type = match operation {
             Operation::PutObject | Operation::UploadPart => args.get("ContentType").is_some(),
             _ => true,
         };
-        let version = if signed { self.version } else { SignatureVersion::Unsigned };
         Template::new(operation, bucket, captured, keep_content_type, &self.user_agent, version)
     }
 
@@ -226,10 +235,15 @@ impl RequestSerializer {
     }
 
     /// The store said that the bucket is in `region`: templates made from now on are for there. `false` when that was known, so
-    /// that following it again would go round in a circle.
+    /// that following it again would go round in a circle, and when no request can be made for it.
     pub fn learn_region(&self, bucket: &str, region: &str) -> bool {
         let known = self.region_of(bucket).unwrap_or_else(|| self.endpoint.region.clone());
-        if known == region || region.is_empty() {
+        if known == region || !is_region(region) {
+            return false;
+        }
+        // What the SDK refuses would be refused for this bucket from now on.
+        let there = |capturer: &Capturer| capturer.run(Operation::HeadObject, bucket, &ExtraArgs::new(), Some(region));
+        if self.capturer.as_ref().is_ok_and(|capturer| there(capturer).is_err()) {
             return false;
         }
         self.regions.write().insert(bucket.to_owned(), region.to_owned());
@@ -296,7 +310,7 @@ impl RequestSerializerBuilder {
     /// The serializer.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidConfig`]: no region, or an endpoint URL that is none.
+    /// [`ErrorKind::InvalidConfig`]: no region, or a region or an endpoint URL that is none.
     pub fn build(self) -> Result<RequestSerializer, Error> {
         let serializer = self.make();
         match &serializer.capturer {

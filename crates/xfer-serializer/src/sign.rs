@@ -1,5 +1,5 @@
 //! Signatures in headers, with S3's settings: one percent-encoding, no path normalisation, the payload's hash (or the word that stands
-//! for it) in `x-amz-content-sha256`. SigV4A, which only multi-region access points want, is left to aws-sigv4.
+//! for it) in `x-amz-content-sha256`. SigV4A, which only access points of several regions or of outposts want, is left to aws-sigv4.
 
 pub(crate) mod v4;
 
@@ -37,12 +37,15 @@ pub(crate) fn headers(
     identity: &Identity,
     now: SystemTime,
 ) -> Result<Vec<Header<'static>>, Error> {
+    check_access_key(identity)?;
     match scheme {
         Scheme::V4 { name, region } | Scheme::Express { name, region } => {
             let scope = v4::Scope { region, service: name, session: matches!(scheme, Scheme::Express { .. }) };
             v4::headers(request, scope, identity, now)
         }
         Scheme::V4a { name, regions } => {
+            // The library panics at a time that it cannot write.
+            v4::amz_date(now)?;
             let params = v4a::SigningParams::builder()
                 .identity(identity.inner())
                 .region_set(regions)
@@ -54,6 +57,16 @@ pub(crate) fn headers(
             by_library(request, &params.into())
         }
     }
+}
+
+/// It becomes a part of a header: a line end in it, as files often have one, would end the header.
+fn check_access_key(identity: &Identity) -> Result<(), Error> {
+    let key = identity.credentials()?.access_key_id();
+    if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let text = "the access key is empty, or has blanks or other characters in it that no access key has";
+        return Err(Error::new(ErrorKind::Credentials, text));
+    }
+    Ok(())
 }
 
 /// The word for the payload: its hash, or why there is none.

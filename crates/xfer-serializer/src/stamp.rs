@@ -1,6 +1,6 @@
 //! What is put on a template for one request, and the request that comes out.
 //!
-//! Invariant: the `Debug` form of a [`SignedRequest`] names its headers, and hides the values that are secrets.
+//! Invariant: the `Debug` forms of a [`Stamp`] and of a [`SignedRequest`] name their headers, and hide the values that are secrets.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -51,7 +51,7 @@ pub enum Payload {
 /// };
 /// assert_eq!(stamp.key, "photos/1.jpg");
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Stamp<'a> {
     /// The key, not encoded.
     pub key: &'a str,
@@ -61,7 +61,7 @@ pub struct Stamp<'a> {
     pub upload_id: Option<&'a str>,
     /// The bytes to get.
     pub range: Option<ByteRange>,
-    /// The ETag that the object must have, quotes included.
+    /// The ETag that the object must have, quotes included. A weak one (`W/"..."`) is no condition that a store can meet, and is not sent.
     pub if_match: Option<&'a str>,
     /// The body.
     pub payload: Payload,
@@ -72,7 +72,8 @@ pub struct Stamp<'a> {
     pub multipart_checksum: Option<(Algorithm, ChecksumKind)>,
     /// CompleteMultipartUpload: the object's size in bytes, `x-amz-mp-object-size`.
     pub object_size: Option<u64>,
-    /// Any other headers, names in lower case; each replaces one of the same name.
+    /// Any other headers, names in lower case; each replaces one of the same name. Those that come of the host, the body or the signature
+    /// cannot be given.
     pub headers: Vec<(Cow<'static, str>, Cow<'a, str>)>,
 }
 
@@ -81,6 +82,23 @@ impl<'a> Stamp<'a> {
     #[must_use]
     pub fn key(key: &'a str) -> Stamp<'a> {
         Stamp { key, ..Stamp::default() }
+    }
+}
+
+impl fmt::Debug for Stamp<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stamp")
+            .field("key", &self.key)
+            .field("part_number", &self.part_number)
+            .field("upload_id", &self.upload_id)
+            .field("range", &self.range)
+            .field("if_match", &self.if_match)
+            .field("payload", &self.payload)
+            .field("checksum", &self.checksum)
+            .field("multipart_checksum", &self.multipart_checksum)
+            .field("object_size", &self.object_size)
+            .field("headers", &Shown(&self.headers))
+            .finish()
     }
 }
 
@@ -138,7 +156,8 @@ impl SignedRequest<'_> {
 }
 
 /// Whether a header's value must not be shown.
-pub(crate) fn is_secret(name: &str) -> bool {
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
     name == "authorization"
         || name.ends_with("-token")
         || name == "x-amz-mfa"
@@ -147,9 +166,9 @@ pub(crate) fn is_secret(name: &str) -> bool {
 }
 
 /// Shows headers without their secrets.
-pub(crate) struct Shown<'a, T>(pub(crate) &'a [(T, T)]);
+pub(crate) struct Shown<'a, N, V>(pub(crate) &'a [(N, V)]);
 
-impl<T: AsRef<str>> fmt::Debug for Shown<'_, T> {
+impl<N: AsRef<str>, V: AsRef<str>> fmt::Debug for Shown<'_, N, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = self.0.iter().map(|(name, value)| {
             let name = name.as_ref();

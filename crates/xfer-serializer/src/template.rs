@@ -2,7 +2,8 @@
 //!
 //! Invariant: a stamped request is the one that the SDK would have sent for the same call, but for what must not be frozen
 //! (invocation and retry counters), the payload's hash and checksum, and a Content-Type that the caller did not give: the SDK's
-//! default would make an object's type depend on whether it was stored in one request or in parts.
+//! default would make an object's type depend on whether it was stored in one request or in parts. A bucket with dots is not put before an
+//! IP address, as the SDK does.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -225,7 +226,8 @@ impl Template {
                 }
                 QueryPart::UploadId => {
                     url.push_str("uploadId=");
-                    encode::push_query(url, stamp.upload_id.ok_or_else(|| missing("the upload id"))?);
+                    let id = stamp.upload_id.filter(|id| !id.is_empty()).ok_or_else(|| missing("the upload id"))?;
+                    encode::push_query(url, id);
                 }
             }
         }
@@ -244,7 +246,8 @@ impl Template {
         if let Some(range) = stamp.range {
             headers.set("range", range.header());
         }
-        if let Some(etag) = stamp.if_match {
+        // A weak one matches nothing (RFC 9110, 13.1.1); what comes is compared with it all the same.
+        if let Some(etag) = stamp.if_match.filter(|etag| !etag.starts_with("W/")) {
             headers.set("if-match", one_line(etag)?);
         }
         if let Some(checksum) = stamp.checksum {
@@ -266,6 +269,9 @@ impl Template {
             headers.set("x-amz-mp-object-size", size.to_string());
         }
         for (name, value) in &stamp.headers {
+            if !may_be_given(name) {
+                return Err(Error::new(ErrorKind::InvalidArgument, format!("a header cannot be given as {name:?}")));
+            }
             one_line(value)?;
             headers.set(name.clone(), value.clone());
         }
@@ -302,11 +308,28 @@ impl Template {
 }
 
 /// What could end a header's line and begin another is refused. What the SDK has put into the template it has checked itself.
-fn one_line(value: &str) -> Result<&str, Error> {
+pub(crate) fn one_line(value: &str) -> Result<&str, Error> {
     if value.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t') {
         return Err(Error::new(ErrorKind::InvalidArgument, "a header's value has control characters in it"));
     }
     Ok(value)
+}
+
+/// Whether a header of a stamp may have this name: a token (RFC 9110, 5.6.2) in lower case, and none of those that a request has by itself.
+fn may_be_given(name: &str) -> bool {
+    const OWN: [&str; 9] = [
+        "authorization",
+        "content-length",
+        "host",
+        "transfer-encoding",
+        "x-amz-content-sha256",
+        "x-amz-date",
+        "x-amz-region-set",
+        "x-amz-s3session-token",
+        "x-amz-security-token",
+    ];
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(fits) && !OWN.contains(&name)
 }
 
 /// Headers, each name once.

@@ -37,6 +37,7 @@ use xfer_serializer::{
 const NOW: u64 = 1_700_000_000;
 const MRAP: &str = "arn:aws:s3::123456789012:accesspoint:mfzwi23gnjvgw.mrap";
 const ACCESS_POINT: &str = "arn:aws:s3:us-west-2:123456789012:accesspoint:myendpoint";
+const OUTPOST: &str = "arn:aws:s3-outposts:us-west-2:123456789012:outpost/op-01234567890123456/accesspoint/mine";
 const EXPRESS: &str = "photos--use1-az4--x-s3";
 
 fn now() -> SystemTime {
@@ -193,9 +194,9 @@ impl Place {
         if self.endpoint.endpoint_url.as_ref().is_some_and(|url| url.starts_with("http:")) { "http" } else { "https" }
     }
 
-    /// For requests with a body: the SDK's signer for access points of several regions knows no unsigned payload.
+    /// For requests with a body: the SDK's signer for access points of several regions and of outposts knows no unsigned payload.
     fn comparable(&self, mut plain: Plain) -> Plain {
-        if self.bucket == MRAP {
+        if self.bucket == MRAP || self.bucket == OUTPOST {
             plain.headers.remove("authorization");
             plain.headers.remove("x-amz-content-sha256");
         }
@@ -229,7 +230,15 @@ fn places() -> impl Strategy<Value = Place> {
             endpoint.endpoint_url = Some("http://store.example.com:8080/base/".to_owned());
             endpoint.path_style = true;
         }),
+        1 => of("photos.dots", |endpoint| endpoint.endpoint_url = Some("http://store.example.com".to_owned())),
+        1 => of("photos", |endpoint| endpoint.endpoint_url = Some("http://[::1]:9000".to_owned())),
+        1 => of("photos", |endpoint| { endpoint.dual_stack = true; endpoint.accelerate = true; }),
+        1 => of("photos", |endpoint| { endpoint.dual_stack = true; endpoint.fips = true; }),
+        1 => of("photos", |endpoint| endpoint.region = "cn-north-1".to_owned()),
+        1 => of("photos", |endpoint| endpoint.region = "aws-global".to_owned()),
         1 => of(ACCESS_POINT, |_| ()),
+        1 => of(ACCESS_POINT, |endpoint| { endpoint.dual_stack = true; endpoint.fips = true; }),
+        1 => of(OUTPOST, |_| ()),
         1 => of(EXPRESS, |endpoint| endpoint.region = "us-east-1".to_owned()),
         1 => of(MRAP, |_| ()),
     ]

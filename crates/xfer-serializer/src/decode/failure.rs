@@ -2,43 +2,41 @@
 //!
 //! The code of the XML body decides; where there is none (HEAD, proxies, HTML pages), the status and the operation do.
 
-use serde::Deserialize;
 use xfer_core::error::{Error, ErrorKind, ServiceAnswer};
 
 use super::{Answer, ChecksumSent, retry_after, xml};
 use crate::Operation;
 
-/// A message longer than this is cut: it is for people.
-const MAX_MESSAGE: usize = 1024;
+/// A text of more characters is cut: it is for people.
+const MAX_TEXT: usize = 1024;
 
-/// What is kept of an error's body.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+/// What is kept of an error's body. No text is empty or too long, and none has control characters.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Details {
-    #[serde(rename = "Code")]
-    pub(super) code: String,
-    #[serde(rename = "Message")]
+    code: String,
     message: String,
-    #[serde(rename = "Region")]
     region: Option<String>,
-    #[serde(rename = "RequestId")]
     request_id: Option<String>,
-    #[serde(rename = "HostId")]
     host_id: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Wrapped {
-    #[serde(rename = "Error")]
-    error: Details,
 }
 
 /// The error in a body, if there is one.
 pub(super) fn details(body: &[u8]) -> Option<Details> {
+    let outermost = xml::read(body)?;
     // Some stores answer in the style of AWS' query services, one element deeper.
-    xml::parse::<Details>(body, "Error")
-        .or_else(|| xml::parse::<Wrapped>(body, "ErrorResponse").map(|wrapped| wrapped.error))
-        .filter(|details| !details.code.trim().is_empty())
+    let error = match outermost.name.as_str() {
+        "Error" => &outermost,
+        "ErrorResponse" => outermost.all("Error").next()?,
+        _ => return None,
+    };
+    let field = |name| error.text(name).and_then(readable);
+    Some(Details {
+        code: field("Code")?,
+        message: field("Message").unwrap_or_default(),
+        region: field("Region"),
+        request_id: field("RequestId"),
+        host_id: field("HostId"),
+    })
 }
 
 /// The error that an answer means. For one whose status says success: an error that its body holds, else a breach of protocol.
@@ -61,26 +59,26 @@ pub fn error(answer: &Answer<'_>) -> Error {
 }
 
 pub(super) fn service_answer(answer: &Answer<'_>, details: &Details) -> ServiceAnswer {
-    let owned = |text: &str| Some(text.to_owned());
-    let code = details.code.trim();
+    let said = |header, in_body: &Option<String>| answer.header(header).and_then(readable).or_else(|| in_body.clone());
     ServiceAnswer {
         status: answer.status,
-        code: if code.is_empty() { answer.status.to_string() } else { readable(code) },
-        message: readable(&details.message),
-        request_id: answer.header("x-amz-request-id").and_then(owned).or_else(|| details.request_id.clone()),
-        extended_request_id: answer.header("x-amz-id-2").and_then(owned).or_else(|| details.host_id.clone()),
-        region: answer.header("x-amz-bucket-region").and_then(owned).or_else(|| details.region.clone()),
+        code: if details.code.is_empty() { answer.status.to_string() } else { details.code.clone() },
+        message: details.message.clone(),
+        request_id: said("x-amz-request-id", &details.request_id),
+        extended_request_id: said("x-amz-id-2", &details.host_id),
+        region: said("x-amz-bucket-region", &details.region),
         retry_after: matches!(answer.status, 429 | 500..=599).then(|| retry_after(answer.headers)).flatten(),
     }
 }
 
-/// Without control characters, which could play tricks in a terminal, and not too long.
-fn readable(text: &str) -> String {
-    text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_MESSAGE).collect()
+/// Without control characters, which could play tricks in a terminal, and not too long. `None` when nothing is left.
+fn readable(text: &str) -> Option<String> {
+    let text: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_TEXT).collect();
+    (!text.trim().is_empty()).then_some(text)
 }
 
 fn kind(answer: &Answer<'_>, details: &Details, service: &ServiceAnswer) -> ErrorKind {
-    let code = details.code.trim();
+    let code = details.code.as_str();
     if let Some(kind) = by_checksum(answer, code, &details.message) {
         return kind;
     }

@@ -113,11 +113,16 @@ fn bare(etag: &str) -> &str {
 fn content_length(answer: &Answer<'_>) -> Result<Option<u64>, Error> {
     match answer.header("content-length") {
         None => Ok(None),
-        Some(text) => match text.parse() {
-            Ok(length) => Ok(Some(length)),
-            Err(_) => Err(answer.invalid("Content-Length is no number")),
+        Some(text) => match number(text) {
+            Some(length) => Ok(Some(length)),
+            None => Err(answer.invalid("Content-Length is no number")),
         },
     }
+}
+
+/// `u64` takes a plus sign; HTTP does not.
+fn number(digits: &str) -> Option<u64> {
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }
 
 fn whole(answer: &Answer<'_>, length: Option<u64>) -> Result<(ByteRange, Option<u64>), Error> {
@@ -135,10 +140,10 @@ fn content_range(answer: &Answer<'_>) -> Result<(ByteRange, Option<u64>), Error>
             return Some((ByteRange::new(0, 0), Some(0)));
         }
         let (first, last) = range.split_once('-')?;
-        let (first, last): (u64, u64) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        let (first, last) = (number(first.trim())?, number(last.trim())?);
         let total = match total.trim() {
             "*" => None,
-            total => Some(total.parse().ok()?),
+            total => Some(number(total)?),
         };
         let end = last.checked_add(1)?;
         (first <= last && total.is_none_or(|total| end <= total)).then_some((ByteRange::new(first, end), total))

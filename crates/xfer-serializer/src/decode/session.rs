@@ -6,7 +6,6 @@ use std::time::SystemTime;
 use aws_credential_types::Credentials;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
-use serde::Deserialize;
 use xfer_core::error::Error;
 
 use super::{Answer, xml};
@@ -71,31 +70,21 @@ impl fmt::Debug for SessionCredentials {
 /// assert_eq!(create_session(&answer).unwrap_err().kind(), ErrorKind::Protocol);
 /// ```
 pub fn create_session(answer: &Answer<'_>) -> Result<SessionCredentials, Error> {
-    #[derive(Deserialize)]
-    struct Body {
-        #[serde(rename = "Credentials")]
-        credentials: Fields,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Fields {
-        access_key_id: String,
-        secret_access_key: String,
-        session_token: String,
-        expiration: String,
-    }
     answer.check()?;
-    let fields = xml::parse::<Body>(answer.body, "CreateSessionResult")
-        .ok_or_else(|| answer.invalid("there are no credentials in it"))?
-        .credentials;
-    let expires = DateTime::from_str(&fields.expiration, Format::DateTime)
+    let body = xml::read_whole(answer.body, "CreateSessionResult");
+    let credentials = body.as_ref().and_then(|body| body.all("Credentials").next());
+    let field = |name| {
+        let text = credentials.and_then(|credentials| credentials.text(name));
+        text.map(str::to_owned).ok_or_else(|| answer.invalid("there are no credentials in it"))
+    };
+    let expires = DateTime::from_str(&field("Expiration")?, Format::DateTime)
         .ok()
         .and_then(|time| time.try_into().ok())
         .ok_or_else(|| answer.invalid("the credentials' end is no time"))?;
     Ok(SessionCredentials {
-        access_key_id: fields.access_key_id,
-        secret_access_key: fields.secret_access_key,
-        session_token: fields.session_token,
+        access_key_id: field("AccessKeyId")?,
+        secret_access_key: field("SecretAccessKey")?,
+        session_token: field("SessionToken")?,
         expires,
     })
 }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
 use xfer_core::checksum::{Algorithm, Checksum, ChecksumKind};
 use xfer_core::error::{Error, ErrorKind};
 use xfer_core::id::PartNumber;
 use xfer_core::job::StoredObject;
 
-use super::{Answer, error, failure, object, xml};
+use super::xml::{self, Element};
+use super::{Answer, error, failure, object};
 
 /// CreateMultipartUpload: the upload's id.
 ///
@@ -25,17 +25,9 @@ use super::{Answer, error, failure, object, xml};
 /// # Ok::<(), xfer_core::error::Error>(())
 /// ```
 pub fn create_multipart_upload(answer: &Answer<'_>) -> Result<Arc<str>, Error> {
-    #[derive(Deserialize)]
-    struct Body {
-        #[serde(rename = "UploadId")]
-        upload_id: Option<String>,
-    }
     answer.check()?;
-    xml::parse::<Body>(answer.body, "InitiateMultipartUploadResult")
-        .and_then(|body| body.upload_id)
-        .map(|id| id.trim().to_owned())
-        .filter(|id| !id.is_empty())
-        .map(Arc::from)
+    xml::read_whole(answer.body, "InitiateMultipartUploadResult")
+        .and_then(|body| body.text("UploadId").map(Arc::from))
         .ok_or_else(|| answer.invalid("there is no UploadId in it"))
 }
 
@@ -77,18 +69,17 @@ pub fn complete_multipart_upload(answer: &Answer<'_>) -> Result<StoredObject, Er
         return Err(error(answer));
     }
     // The second name is that of moto, by which many test against S3 without S3.
-    let body: Completed = xml::parse(answer.body, "CompleteMultipartUploadResult")
-        .or_else(|| xml::parse(answer.body, "CompleteMultipartUploadResponse"))
+    let body = xml::read_whole(answer.body, "CompleteMultipartUploadResult")
+        .or_else(|| xml::read_whole(answer.body, "CompleteMultipartUploadResponse"))
         .ok_or_else(|| answer.invalid("it holds neither a result nor an error"))?;
     let checksum_kind =
-        body.checksum_type.as_deref().and_then(object::kind_named).or_else(|| object::checksum_kind(answer));
-    let etag = body.etag.clone().or_else(|| answer.header("etag").map(str::to_owned));
+        body.text("ChecksumType").and_then(object::kind_named).or_else(|| object::checksum_kind(answer));
     Ok(StoredObject {
-        etag: etag.filter(|etag| !etag.is_empty()),
+        etag: body.text("ETag").or_else(|| answer.header("etag")).map(str::to_owned),
         version_id: answer.header("x-amz-version-id").map(str::to_owned),
         checksum: match checksum_kind {
             Some(ChecksumKind::Composite) => None,
-            _ => body.checksum(),
+            _ => checksum(&body),
         },
         checksum_kind,
         sent: None,
@@ -173,99 +164,36 @@ pub struct ListedParts {
 /// ```
 pub fn list_parts(answer: &Answer<'_>) -> Result<ListedParts, Error> {
     answer.check()?;
-    let body: List =
-        xml::parse(answer.body, "ListPartsResult").ok_or_else(|| answer.invalid("there is no list in it"))?;
-    let mut parts = Vec::with_capacity(body.parts.len());
-    for part in body.parts {
-        let number =
-            PartNumber::new(part.number).ok_or_else(|| answer.invalid("a part has a number that S3 has not"))?;
-        let checksum = part.checksum();
-        parts.push(ListedPart { number, etag: part.etag.into(), size: part.size, checksum });
-    }
+    let body =
+        xml::read_whole(answer.body, "ListPartsResult").ok_or_else(|| answer.invalid("there is no list in it"))?;
+    let parts = body
+        .all("Part")
+        .map(|part| listed(part).ok_or_else(|| answer.invalid("a part lacks its number, ETag or size")))
+        .collect::<Result<Vec<_>, _>>()?;
     if !parts.windows(2).all(|pair| pair[0].number < pair[1].number) {
         return Err(answer.invalid("the parts are not in ascending order"));
     }
-    let next = match (body.is_truncated, parts.last()) {
-        (false, _) => None,
-        (true, Some(last)) => Some(last.number),
-        (true, None) => return Err(answer.invalid("the list goes on, and has no parts")),
+    let next = match (body.text("IsTruncated").map(str::to_ascii_lowercase).as_deref(), parts.last()) {
+        (None | Some("false" | "0"), _) => None,
+        (Some("true" | "1"), Some(last)) => Some(last.number),
+        (Some("true" | "1"), None) => return Err(answer.invalid("the list goes on, and has no parts")),
+        (Some(_), _) => return Err(answer.invalid("it does not say whether the list goes on")),
     };
     Ok(ListedParts { parts, next })
 }
 
-/// Structs with the checksum elements beside their own. (serde's `flatten` cannot do it: quick-xml does not see texts through it.)
-macro_rules! with_checksums {
-    (struct $name:ident { $($(#[$meta:meta])* $field:ident: $type:ty,)* }) => {
-        #[derive(Deserialize)]
-        struct $name {
-            $($(#[$meta])* $field: $type,)*
-            #[serde(rename = "ChecksumXXHASH128")]
-            xxhash128: Option<String>,
-            #[serde(rename = "ChecksumXXHASH3")]
-            xxhash3: Option<String>,
-            #[serde(rename = "ChecksumCRC64NVME")]
-            crc64nvme: Option<String>,
-            #[serde(rename = "ChecksumCRC32C")]
-            crc32c: Option<String>,
-            #[serde(rename = "ChecksumCRC32")]
-            crc32: Option<String>,
-            #[serde(rename = "ChecksumXXHASH64")]
-            xxhash64: Option<String>,
-            #[serde(rename = "ChecksumSHA512")]
-            sha512: Option<String>,
-            #[serde(rename = "ChecksumSHA256")]
-            sha256: Option<String>,
-            #[serde(rename = "ChecksumSHA1")]
-            sha1: Option<String>,
-        }
-
-        impl $name {
-            /// The first in the order of preference that is no composite value.
-            fn checksum(&self) -> Option<Checksum> {
-                Algorithm::BY_PREFERENCE.into_iter().find_map(|algorithm| {
-                    let text = match algorithm {
-                        Algorithm::XxHash128 => &self.xxhash128,
-                        Algorithm::XxHash3 => &self.xxhash3,
-                        Algorithm::Crc64Nvme => &self.crc64nvme,
-                        Algorithm::Crc32c => &self.crc32c,
-                        Algorithm::Crc32 => &self.crc32,
-                        Algorithm::XxHash64 => &self.xxhash64,
-                        Algorithm::Sha512 => &self.sha512,
-                        Algorithm::Sha256 => &self.sha256,
-                        Algorithm::Sha1 => &self.sha1,
-                        _ => &None,
-                    };
-                    Checksum::from_base64(algorithm, text.as_deref()?)
-                })
-            }
-        }
-    };
+fn listed(part: &Element) -> Option<ListedPart> {
+    Some(ListedPart {
+        number: PartNumber::new(part.text("PartNumber")?.parse().ok()?)?,
+        etag: part.text("ETag")?.into(),
+        size: part.text("Size")?.parse().ok()?,
+        checksum: checksum(part),
+    })
 }
 
-with_checksums! {
-    struct Completed {
-        #[serde(rename = "ETag")]
-        etag: Option<String>,
-        #[serde(rename = "ChecksumType")]
-        checksum_type: Option<String>,
-    }
-}
-
-with_checksums! {
-    struct Part {
-        #[serde(rename = "PartNumber")]
-        number: u32,
-        #[serde(rename = "ETag")]
-        etag: String,
-        #[serde(rename = "Size")]
-        size: u64,
-    }
-}
-
-#[derive(Deserialize)]
-struct List {
-    #[serde(rename = "IsTruncated", default)]
-    is_truncated: bool,
-    #[serde(rename = "Part", default)]
-    parts: Vec<Part>,
+/// The first in the order of preference that is no composite value.
+fn checksum(element: &Element) -> Option<Checksum> {
+    Algorithm::BY_PREFERENCE
+        .into_iter()
+        .find_map(|algorithm| Checksum::from_base64(algorithm, element.text(&format!("Checksum{algorithm}"))?))
 }

@@ -70,15 +70,15 @@ async fn expiry(cache: &CredentialCache, now: u64) -> u64 {
 async fn asks_once_for_many() {
     let script = Script::new([forever()]);
     let cache = script.cache();
-    let all = futures(&cache, 50).await;
+    let all = futures(&cache, 50, 0).await;
     assert!(all.iter().all(Result::is_ok));
     assert!(cache.get(at(1 << 40)).await.unwrap().is_some());
     assert_eq!(script.calls(), 1);
 }
 
 /// `count` calls at once, all of them under way before the first ends.
-async fn futures(cache: &CredentialCache, count: usize) -> Vec<Result<Option<Identity>, Error>> {
-    let mut calls: Vec<_> = (0..count).map(|_| Box::pin(cache.get(at(0)))).collect();
+async fn futures(cache: &CredentialCache, count: usize, now: u64) -> Vec<Result<Option<Identity>, Error>> {
+    let mut calls: Vec<_> = (0..count).map(|_| Box::pin(cache.get(at(now)))).collect();
     let mut outcomes: Vec<Option<_>> = (0..count).map(|_| None).collect();
     std::future::poll_fn(|context| {
         for (call, outcome) in calls.iter_mut().zip(&mut outcomes) {
@@ -98,7 +98,7 @@ async fn futures(cache: &CredentialCache, count: usize) -> Vec<Result<Option<Ide
 async fn a_failure_is_shared_by_those_who_waited() {
     let script = Script::new([None, forever()]);
     let cache = script.cache();
-    for outcome in futures(&cache, 20).await {
+    for outcome in futures(&cache, 20, 0).await {
         let error = outcome.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Credentials);
         assert!(error.to_string().contains("the vault is shut"), "{error}");
@@ -106,6 +106,27 @@ async fn a_failure_is_shared_by_those_who_waited() {
     }
     assert_eq!(script.calls(), 1);
     assert!(cache.get(at(0)).await.is_ok(), "who comes later asks again");
+}
+
+#[tokio::test]
+async fn credentials_that_end_at_once_are_shared_by_those_who_waited() {
+    // As when the clock of this machine is ahead: the store will say so, and nobody gets better ones by asking again.
+    let script = Script::new([until(5), until(6)]);
+    let cache = script.cache();
+    assert!(futures(&cache, 20, 0).await.iter().all(Result::is_ok));
+    assert_eq!(script.calls(), 1);
+    assert_eq!(expiry(&cache, 0).await, 6, "who comes later asks again");
+}
+
+#[tokio::test]
+async fn a_failure_in_the_last_seconds_costs_nobody_the_old_ones() {
+    let script = Script::new([until(1_000), None]);
+    let cache = script.cache();
+    assert_eq!(expiry(&cache, 0).await, 1_000);
+    for outcome in futures(&cache, 20, 995).await {
+        assert!(outcome.is_ok(), "{outcome:?}");
+    }
+    assert_eq!(script.calls(), 2);
 }
 
 #[tokio::test]
@@ -148,6 +169,29 @@ async fn a_failed_renewal_keeps_the_old_while_they_hold() {
     assert_eq!(script.calls(), 3);
     assert_eq!(cache.get(at(1_000)).await.unwrap_err().kind(), ErrorKind::Credentials);
     assert_eq!(expiry(&cache, 1_001).await, 9_000);
+}
+
+#[tokio::test]
+async fn a_provider_that_gives_the_same_again_is_not_asked_for_each_request() {
+    let script = Script::new([until(1_000), until(1_000), until(1_000), until(5_000)]);
+    let cache = script.cache();
+    assert_eq!(expiry(&cache, 0).await, 1_000);
+    for now in [800, 801, 814] {
+        assert_eq!(expiry(&cache, now).await, 1_000);
+        assert_eq!(script.calls(), 2, "at {now}");
+    }
+    assert_eq!(expiry(&cache, 815).await, 1_000);
+    assert_eq!(script.calls(), 3);
+    assert_eq!(expiry(&cache, 990).await, 5_000);
+}
+
+#[tokio::test]
+async fn credentials_that_never_last_long_are_renewed_for_each_request() {
+    let script = Script::new([until(100), until(101), until(102)]);
+    let cache = script.cache();
+    for end in [100, 101, 102] {
+        assert_eq!(expiry(&cache, 0).await, end);
+    }
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
+use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use xfer_core::checksum::{Algorithm, Checksum, ChecksumKind};
 use xfer_core::range::ByteRange;
 
@@ -238,6 +239,16 @@ fn get_object_takes_range_and_version() {
 }
 
 #[test]
+fn a_weak_etag_is_no_condition() {
+    // If-Match compares strongly (RFC 9110, 13.1.1): a weak one matches nothing, not even itself.
+    for etag in ["W/\"e\"", "\"e\""] {
+        let stamp = Stamp { if_match: Some(etag), ..Stamp::key("k") };
+        let request = stamped(&aws(), Operation::GetObject, &ExtraArgs::new(), &stamp);
+        assert_eq!(request.header("if-match"), Some(etag).filter(|etag| !etag.starts_with("W/")));
+    }
+}
+
+#[test]
 fn delete_object_takes_mfa() {
     let mut args = ExtraArgs::new();
     args.set("MFA", "serial 123456");
@@ -299,6 +310,25 @@ fn host_styles() {
             }),
             "http://[::1]:9000/photos/k",
         ),
+        // No name of a host ends with an address.
+        (
+            url("photos.dots", |e| {
+                e.endpoint_url = Some("http://10.0.0.1:9000".to_owned());
+            }),
+            "http://10.0.0.1:9000/photos.dots/k",
+        ),
+        (
+            url("photos.dots", |e| {
+                e.endpoint_url = Some("http://[::1]:9000".to_owned());
+            }),
+            "http://[::1]:9000/photos.dots/k",
+        ),
+        (
+            url("photos.dots", |e| {
+                e.endpoint_url = Some("http://store.example".to_owned());
+            }),
+            "http://photos.dots.store.example/k",
+        ),
         (
             url("photos", |e| {
                 e.endpoint_url = Some("http://store.example:80".to_owned());
@@ -346,14 +376,38 @@ fn configurations_that_cannot_be() {
         ("us-east-1", Some("http://")),
         ("us-east-1", Some("http://a b")),
         ("us-east-1", Some("http://user:PASSWORD@store")),
+        ("us-east-1", Some("http://user:PASSWORD?@store")),
+        ("us-east-1", Some("http://user:PASSWORD#@store")),
+        ("us-east-1", Some("user:PASSWORD?@store")),
+        ("us-east-1", Some("http://user:PASSWORD/x@store?a@b")),
         ("us-east-1", Some("http://store/?x=1")),
+        ("us-east-1", Some("http://store/?x=PASSWORD@store")),
+        ("us-east-1", Some("http://store#x")),
+        ("us-east-1", Some("http://store/#x")),
+        ("us-east-1", Some("http://store:90000")),
+        ("us-east-1", Some("http://store:9000x")),
+        ("us-east-1", Some("http://store:+80")),
+        ("us-east-1", Some("http://[::1]:x")),
     ] {
         let mut endpoint = EndpointConfig::new(region);
         endpoint.endpoint_url = url.map(str::to_owned);
-        let error = RequestSerializer::builder(endpoint).build().unwrap_err();
+        assert!(!format!("{endpoint:?}").contains("PASSWORD"), "{endpoint:?}");
+        let error = RequestSerializer::builder(endpoint).build().expect_err(url.unwrap_or_default());
         assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{url:?}");
         assert!(!error.to_string().contains("PASSWORD"), "{error}");
     }
+}
+
+#[test]
+fn the_endpoint_shows_all_its_settings() {
+    let mut endpoint = EndpointConfig::new("us-east-1");
+    endpoint.endpoint_url = Some("http://127.0.0.1:9000/base".to_owned());
+    assert_eq!(
+        format!("{endpoint:?}"),
+        "EndpointConfig { region: \"us-east-1\", endpoint_url: Some(\"http://127.0.0.1:9000/base\"), path_style: false, \
+         use_ssl: true, dual_stack: false, fips: false, accelerate: false, use_arn_region: true, checksum_mode: true, \
+         upload_checksums: true, user_agent: None }"
+    );
 }
 
 #[test]
@@ -379,6 +433,26 @@ fn sdk_configuration() {
     assert_eq!(endpoint.endpoint_url.as_deref(), Some("http://127.0.0.1:9000"));
     assert_eq!(endpoint.user_agent.as_deref(), Some("app/myapp"));
     assert_eq!(RequestSerializer::new(&config, "x", SignatureVersion::S3v4).endpoint().region, "x");
+}
+
+#[test]
+fn a_setting_of_the_environment_that_says_nothing_changes_nothing() {
+    #[derive(Debug)]
+    struct Environment(&'static str, &'static str);
+    impl LoadServiceConfig for Environment {
+        fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+            (key.env() == self.0).then(|| self.1.to_owned())
+        }
+    }
+    let endpoint = |name, value| {
+        let config = SdkConfig::builder().service_config(Environment(name, value)).build();
+        EndpointConfig::from_sdk_config(&config, "us-east-1")
+    };
+    for (text, wanted) in [("", true), ("nonsense", true), ("true", true), ("false", false), ("FALSE", false)] {
+        assert_eq!(endpoint("AWS_S3_USE_ARN_REGION", text).use_arn_region, wanted, "{text:?}");
+    }
+    assert_eq!(endpoint("AWS_ENDPOINT_URL", "").endpoint_url, None);
+    assert_eq!(endpoint("AWS_ENDPOINT_URL", "http://store").endpoint_url.as_deref(), Some("http://store"));
 }
 
 #[test]
@@ -432,6 +506,64 @@ fn regions_are_learnt() {
 }
 
 #[test]
+fn a_template_made_while_its_region_is_learnt_is_not_kept() {
+    let serializer = aws();
+    for number in 0..500 {
+        let bucket = format!("bucket-{number}");
+        let begin = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                begin.wait();
+                serializer.template(Operation::GetObject, bucket.as_str(), &ExtraArgs::new()).unwrap();
+            });
+            begin.wait();
+            assert!(serializer.learn_region(&bucket, "eu-north-1"));
+        });
+        let template = serializer.template(Operation::GetObject, bucket.as_str(), &ExtraArgs::new()).unwrap();
+        assert_eq!(template.origin().host, format!("{bucket}.s3.eu-north-1.amazonaws.com"));
+    }
+}
+
+#[test]
+fn a_region_is_no_way_to_another_host() {
+    let serializer = aws();
+    let host = |bucket: &str| {
+        serializer.template(Operation::GetObject, bucket, &ExtraArgs::new()).unwrap().origin().host.clone()
+    };
+    for region in
+        ["evil.example/", "evil.example:1/", "evil.example#", "evil.example?", "a@evil.example/", "eu\r\nx", "a b"]
+    {
+        // A bucket with dots goes into the path, and then the SDK's rules do not look at the region.
+        for bucket in ["photos.dots", "photos"] {
+            assert!(!serializer.learn_region(bucket, region), "{region:?}");
+            assert!(host(bucket).ends_with("s3.eu-central-1.amazonaws.com"), "{region:?} {bucket}");
+        }
+        let error = RequestSerializer::builder(EndpointConfig::new(region)).build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{region:?}");
+    }
+}
+
+#[test]
+fn a_region_that_the_sdk_refuses_is_not_learnt() {
+    let serializer = aws();
+    let long = "x".repeat(64);
+    let own_names = ["my_region", "a.b", "-x", &long];
+    for region in own_names {
+        assert!(!serializer.learn_region("photos", region), "{region:?}");
+        assert!(serializer.template(Operation::GetObject, "photos", &ExtraArgs::new()).is_ok(), "{region:?}");
+    }
+    assert!(serializer.learn_region("photos", "RegionOne"));
+    // It does not look at those of other stores that have their buckets in the path.
+    let mut endpoint = EndpointConfig::new("us-east-1");
+    endpoint.endpoint_url = Some("http://store:9000".to_owned());
+    endpoint.path_style = true;
+    let serializer = anonymous(endpoint);
+    for region in own_names {
+        assert!(serializer.learn_region("photos", region), "{region:?}");
+    }
+}
+
+#[test]
 fn another_stores_region_changes_the_signature_only() {
     let mut endpoint = EndpointConfig::new("us-east-1");
     endpoint.endpoint_url = Some("http://127.0.0.1:9000".to_owned());
@@ -452,12 +584,32 @@ fn nothing_breaks_out_of_its_line() {
     assert_eq!(refused(&etag), ErrorKind::InvalidArgument);
     let other = Stamp { headers: vec![("x-a".into(), "\n".into())], ..Stamp::key("k") };
     assert_eq!(refused(&other), ErrorKind::InvalidArgument);
+    for name in ["", "x-a\r\nb", "x a", "x:a", "X-A", "x-ä"] {
+        let other = Stamp { headers: vec![(name.into(), "1".into())], ..Stamp::key("k") };
+        assert_eq!(refused(&other), ErrorKind::InvalidArgument, "{name:?}");
+    }
     let mut args = ExtraArgs::new();
     args.set("ContentType", "a\r\nb: c");
     assert!(aws().template(Operation::PutObject, "photos", &args).is_err());
     let mut endpoint = EndpointConfig::new("us-east-1");
     endpoint.user_agent = Some("a\nb".to_owned());
     assert_eq!(RequestSerializer::builder(endpoint).build().unwrap_err().kind(), ErrorKind::InvalidConfig);
+}
+
+#[test]
+fn a_stamp_has_no_second_header_of_those_that_a_request_has_by_itself() {
+    let template = aws().template(Operation::GetObject, "photos", &ExtraArgs::new()).unwrap();
+    for name in
+        ["host", "authorization", "x-amz-date", "x-amz-content-sha256", "x-amz-security-token", "content-length"]
+    {
+        let stamp = Stamp { headers: vec![(name.into(), "1".into())], ..Stamp::key("k") };
+        let error = template.stamp(&stamp, None, SystemTime::UNIX_EPOCH).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{name}");
+        assert!(error.to_string().contains(name), "{error}");
+    }
+    let stamp = Stamp { headers: vec![("x-amz-meta-a".into(), "1".into())], ..Stamp::key("k") };
+    let request = template.stamp(&stamp, None, SystemTime::UNIX_EPOCH).unwrap();
+    assert_eq!(request.header("x-amz-meta-a"), Some("1"));
 }
 
 #[test]
@@ -501,6 +653,9 @@ fn what_a_stamp_must_have() {
     };
     assert_eq!(kind(Operation::GetObject, &Stamp::key("")), ErrorKind::InvalidArgument);
     assert_eq!(kind(Operation::AbortMultipartUpload, &Stamp::key("k")), ErrorKind::InvalidArgument);
+    // Without an id, a DELETE is one of the object.
+    let empty_id = Stamp { upload_id: Some(""), ..Stamp::key("k") };
+    assert_eq!(kind(Operation::AbortMultipartUpload, &empty_id), ErrorKind::InvalidArgument);
     let no_number = Stamp { upload_id: Some("u"), ..Stamp::key("k") };
     assert_eq!(kind(Operation::UploadPart, &no_number), ErrorKind::InvalidArgument);
     let body = Stamp { payload: Payload::Unsigned { content_length: 1 }, ..Stamp::key("k") };
@@ -562,6 +717,10 @@ fn bad_values_are_told_without_the_value() {
         (Operation::PutObject, "BucketKeyEnabled", ArgValue::Text("VALUE".to_owned())),
         (Operation::PutObject, "Metadata", ArgValue::Text("VALUE".to_owned())),
         (Operation::PutObject, "ACL", ArgValue::Flag(true)),
+        (Operation::PutObject, "ContentType", ArgValue::Text("VALUE\n".to_owned())),
+        (Operation::PutObject, "Tagging", ArgValue::Text("VALUE\n".to_owned())),
+        (Operation::DeleteObject, "MFA", ArgValue::Text("VALUE\n".to_owned())),
+        (Operation::PutObject, "Metadata", ArgValue::Map(vec![("a".to_owned(), "VALUE\n".to_owned())])),
         (Operation::CompleteMultipartUpload, "MpuObjectSize", ArgValue::Text("VALUE".to_owned())),
     ] {
         let mut args = ExtraArgs::new();
@@ -633,7 +792,17 @@ fn nothing_shows_a_secret() {
     let template = serializer.template(Operation::PutObject, "photos", &args).unwrap();
     let request = template.stamp(&Stamp::key("k"), Some(&identity), SystemTime::UNIX_EPOCH).unwrap();
     assert_eq!(request.header("x-amz-security-token"), Some("TOKENTOKEN"));
-    let shown = format!("{serializer:?} {template:?} {request:?} {identity:?}");
+    let stamp =
+        Stamp { headers: vec![("x-amz-server-side-encryption-customer-key".into(), KEY.into())], ..Stamp::key("k") };
+    let captured = serializer.capturer.as_ref().unwrap().run(
+        Operation::PutObject,
+        "photos",
+        &ssec::complete(&args).unwrap(),
+        None,
+    );
+    let mut dict = serializer.serialize_http_request(&RequestDict::new(Operation::GetObject, "photos", "k")).unwrap();
+    dict.headers.push(("X-Amz-Security-Token".to_owned(), "TOKENTOKEN".to_owned()));
+    let shown = format!("{serializer:?} {template:?} {request:?} {identity:?} {stamp:?} {captured:?} {dict:?}");
     let signature = request.header("authorization").unwrap().rsplit_once('=').unwrap().1;
     for secret in [RAW_KEY, KEY, KEY_MD5, "SECRETSECRET", "TOKENTOKEN", signature] {
         assert!(!shown.contains(secret), "{secret} in {shown}");

@@ -55,6 +55,32 @@ fn list_objects() {
     );
 }
 
+#[test]
+fn what_nobody_can_sign_is_refused() {
+    let request = Unsigned { method: "GET", url: "https://a.example/k", headers: &[], payload: Payload::None };
+    let schemes = [
+        Scheme::V4 { name: "s3".to_owned(), region: "us-east-1".to_owned() },
+        Scheme::V4a { name: "s3".to_owned(), regions: "*".to_owned() },
+    ];
+    let since = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    let before = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
+    for scheme in &schemes {
+        let refused = |access_key: &str, now| {
+            let identity = Identity::new(Credentials::new(access_key, "secret", None, None, "a test"));
+            headers(&request, scheme, &identity, now).unwrap_err()
+        };
+        for now in [before, since(253_402_300_800), since(1 << 60)] {
+            assert_eq!(refused("AKID", now).kind(), ErrorKind::Credentials, "{scheme:?} {now:?}");
+        }
+        // As it comes from a file with a line end.
+        for access_key in ["", "AKID\n", "AKID\r\nx: y", "AK ID", "AKÏD"] {
+            let error = refused(access_key, since(0));
+            assert_eq!(error.kind(), ErrorKind::Credentials, "{scheme:?} {access_key:?}");
+            assert!(access_key.is_empty() || !error.to_string().contains(access_key), "{error}");
+        }
+    }
+}
+
 mod parity {
     //! With aws-sigv4, for requests of every kind.
 

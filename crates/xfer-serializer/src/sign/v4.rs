@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use aws_credential_types::Credentials;
 use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
@@ -37,8 +36,7 @@ pub(super) fn headers(
     identity: &Identity,
     now: SystemTime,
 ) -> Result<Vec<Header<'static>>, Error> {
-    let credentials =
-        identity.inner().data::<Credentials>().ok_or_else(|| Error::internal("an identity without credentials"))?;
+    let credentials = identity.credentials()?;
     let Scope { region, service, session } = scope;
     let time = amz_date(now)?;
     let date = &time[..8];
@@ -84,7 +82,7 @@ pub(super) fn headers(
 }
 
 /// `20260131T235959Z`
-fn amz_date(now: SystemTime) -> Result<String, Error> {
+pub(super) fn amz_date(now: SystemTime) -> Result<String, Error> {
     let invalid = || Error::new(ErrorKind::Credentials, "the clock shows a time that no signature can have");
     let since = now.duration_since(UNIX_EPOCH).map_err(|_| invalid())?;
     let seconds = i64::try_from(since.as_secs()).map_err(|_| invalid())?;
