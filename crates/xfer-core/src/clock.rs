@@ -7,6 +7,8 @@
 //! Invariant: an offset that was learnt makes the next request another one; where it would change nothing, nothing is learnt, so that a
 //! wrong secret on a machine with a wrong clock is refused as a wrong secret in the end.
 
+use std::ops::RangeInclusive;
+
 /// What a refusal says of the time.
 ///
 /// ```
@@ -50,6 +52,9 @@ impl Complaint {
     }
 }
 
+/// The times that can be written into a signature: from 1970 to the end of the year 9999. A store that says another has no clock.
+const WRITABLE: RangeInclusive<i64> = 0..=253_402_300_799;
+
 /// The offset to sign with from now on, in seconds that the store is ahead; `None` when there is nothing to learn. `used` is the offset that
 /// the refused request was signed with, `here` and `there` are the times of this machine and of the store when the answer came.
 ///
@@ -62,7 +67,7 @@ impl Complaint {
 /// ```
 #[must_use]
 pub fn correction(complaint: Complaint, used: i64, here: i64, there: i64) -> Option<i64> {
-    let offset = there.checked_sub(here)?;
+    let offset = there.checked_sub(here).filter(|_| WRITABLE.contains(&there))?;
     (offset.abs_diff(used) >= complaint.suspicious()?).then_some(offset)
 }
 
@@ -108,9 +113,20 @@ mod tests {
     fn a_refusal_whose_date_is_right_is_not_about_time() {
         assert_eq!(correction(Complaint::Possible, 0, 0, 599), None);
         assert_eq!(correction(Complaint::Possible, 0, 0, 600), Some(600));
-        assert_eq!(correction(Complaint::Certain, 0, 0, -119), None);
-        assert_eq!(correction(Complaint::Certain, 0, 0, -120), Some(-120));
+        assert_eq!(correction(Complaint::Certain, 0, 1_000, 881), None);
+        assert_eq!(correction(Complaint::Certain, 0, 1_000, 880), Some(-120));
         assert_eq!(correction(Complaint::None, 0, 0, HOUR), None);
         assert_eq!(correction(Complaint::Certain, 0, i64::MIN, i64::MAX), None);
+    }
+
+    #[test]
+    fn a_time_that_cannot_be_signed_with_is_none() {
+        let here = 1_700_000_000;
+        for there in [i64::MIN, -1, 253_402_300_800, i64::MAX] {
+            assert_eq!(correction(Complaint::Certain, 0, here, there), None, "{there}");
+        }
+        for there in [0, 253_402_300_799] {
+            assert_eq!(correction(Complaint::Certain, 0, here, there), Some(there - here));
+        }
     }
 }
