@@ -207,14 +207,13 @@ fn shown(url: &str) -> String {
         }
         _ => (String::new(), url),
     };
-    let shown = match (rest.rsplit_once('@'), rest.split_once(['?', '#'])) {
-        (None, None) => rest,
-        (Some((_, host)), None) => host,
-        (None, Some((host, _))) => host,
+    let shown = match rest.rsplit_once('@') {
         // A password may hold any character: there is no telling it from a query.
-        (Some(_), Some(_)) => "...",
+        Some((user, _)) if user.contains(['?', '#']) => "...",
+        Some((_, host)) => host,
+        None => rest,
     };
-    scheme + shown
+    scheme + shown.split(['?', '#']).next().unwrap_or_default()
 }
 
 fn service_setting(config: &SdkConfig, env: &'static str, profile: &'static str) -> Option<String> {
