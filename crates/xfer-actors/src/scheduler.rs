@@ -6,11 +6,11 @@
 //! Invariants: its queue and timers can be made anew from the ledger at any time; a job that is handed out has a [`Duty`], which
 //! reports once; what a job takes of the budget comes back with the duty's end.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, SpawnHandle, Supervised};
+use foldhash::{HashMap, HashSet};
 use xfer_core::budget::Cost;
 use xfer_core::concurrency::{Controller, Sample};
 use xfer_core::error::RetryClass;
@@ -159,8 +159,8 @@ impl PartScheduler {
             queue: FairQueue::new(),
             buffered: FairQueue::new(),
             buffered_first: false,
-            buckets: HashMap::new(),
-            flying: HashSet::new(),
+            buckets: HashMap::default(),
+            flying: HashSet::default(),
             controller,
             throttled: 0,
             moved_before: 0,

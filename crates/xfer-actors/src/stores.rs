@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dashmap::DashMap;
+use foldhash::fast::RandomState;
 use xfer_core::clock;
 use xfer_core::error::{Error, ServiceAnswer};
 use xfer_serializer::SessionScope;
@@ -36,12 +37,12 @@ impl ChecksumStyle {
 /// Notes by origin. A store that was not heard of takes everything that S3 takes.
 #[derive(Debug, Default)]
 pub(crate) struct Stores {
-    styles: DashMap<Origin, ChecksumStyle>,
-    without_parts: DashMap<Origin, ()>,
-    parts_with_checksums: DashMap<Origin, ()>,
+    styles: DashMap<Origin, ChecksumStyle, RandomState>,
+    without_parts: DashMap<Origin, (), RandomState>,
+    parts_with_checksums: DashMap<Origin, (), RandomState>,
     /// By how many seconds a store's clock is ahead, where it was found to be.
-    clocks: DashMap<Origin, i64>,
-    session_turns: DashMap<SessionScope, Arc<Turn<Error>>>,
+    clocks: DashMap<Origin, i64, RandomState>,
+    session_turns: DashMap<SessionScope, Arc<Turn<Error>>, RandomState>,
 }
 
 impl Stores {

@@ -9,8 +9,9 @@
 //! when no memory comes back for [`RELIEF_AFTER`], or for as long as all of it takes under the ceiling, a transfer that holds none is let
 //! in all the same: those who hold it all may wait, in the caller's hands, for just that transfer.
 
-use std::collections::{HashMap, HashSet};
 use std::time::Duration;
+
+use foldhash::{HashMap, HashSet};
 
 use crate::id::TransferId;
 use crate::pace::requests_within;
@@ -171,10 +172,10 @@ impl Budget {
             memory: limits.memory,
             ceiling: limits.bytes_per_second,
             in_use: InUse::default(),
-            holders: HashMap::new(),
+            holders: HashMap::default(),
             stuck_since: None,
             stretch: 0,
-            relieved: HashSet::new(),
+            relieved: HashSet::default(),
         }
     }
 

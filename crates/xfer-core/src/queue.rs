@@ -7,7 +7,7 @@
 //! Invariants: each entry leaves the queue once. Each operation takes a time that does not grow with the number of waiting transfers.
 //! An entry that does not fit is overtaken by at most [`PATIENCE`] others, so that a large one is not kept out by small ones forever.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use crate::id::{JobId, TransferId};
 use crate::job::Job;
@@ -320,7 +320,7 @@ struct Waiting {
 
 impl Default for Ring {
     fn default() -> Ring {
-        Ring { seat_of: HashMap::new(), seats: Pool::new(), jobs: Pool::new(), turn: NONE, search: NONE }
+        Ring { seat_of: HashMap::default(), seats: Pool::new(), jobs: Pool::new(), turn: NONE, search: NONE }
     }
 }
 

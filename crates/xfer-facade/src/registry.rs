@@ -2,12 +2,12 @@
 //!
 //! Invariants: one that is in here is not dropped before it has ended; once it is closed nothing enters.
 
-use std::collections::HashMap;
 use std::io;
 use std::pin::pin;
 use std::sync::mpsc;
 use std::time::Instant;
 
+use foldhash::HashMap;
 use futures_util::future::{Either, select};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::{Notify, oneshot};
@@ -74,7 +74,7 @@ impl Registry {
             if state.active.is_empty() {
                 if state.active.capacity() > RUSH {
                     // After a rush, memory is not kept for the next one.
-                    state.active = HashMap::new();
+                    state.active = HashMap::default();
                 }
                 self.emptied.notify_all();
                 self.emptied_async.notify_waiters();

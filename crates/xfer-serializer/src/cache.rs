@@ -1,8 +1,9 @@
 //! Templates by what they were made from: a bounded map, oldest out first.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use parking_lot::RwLock;
 use xfer_core::args::ExtraArgs;
 

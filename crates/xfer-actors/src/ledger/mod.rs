@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use dashmap::DashMap;
+use foldhash::fast::RandomState;
 use tokio::sync::Notify;
 use xfer_core::error::{Error, ErrorKind};
 use xfer_core::id::TransferId;
@@ -41,7 +42,7 @@ const RUSH: usize = 10_000;
 
 /// What the actors of one system share.
 pub(crate) struct Ledger {
-    transfers: DashMap<TransferId, Arc<Transfer>>,
+    transfers: DashMap<TransferId, Arc<Transfer>, RandomState>,
     /// How many there are: asked for at each transfer's end, and the map itself would lock each of its shards to say it.
     count: AtomicUsize,
     /// Whether there were very many since it was empty last.
@@ -53,7 +54,7 @@ pub(crate) struct Ledger {
     /// Told whenever the last transfer has left.
     pub(crate) idle: Notify,
     /// Transfers under way whose progress somebody listens to.
-    pub(crate) watched: DashMap<TransferId, Arc<Transfer>>,
+    pub(crate) watched: DashMap<TransferId, Arc<Transfer>, RandomState>,
 }
 
 impl Ledger {
@@ -66,7 +67,7 @@ impl Ledger {
                 }
             };
             Ledger {
-                transfers: DashMap::new(),
+                transfers: DashMap::default(),
                 count: AtomicUsize::new(0),
                 rush: AtomicBool::new(false),
                 directory: Directory::default(),
@@ -74,7 +75,7 @@ impl Ledger {
                 lanes,
                 settings,
                 idle: Notify::new(),
-                watched: DashMap::new(),
+                watched: DashMap::default(),
             }
         })
     }

@@ -6,7 +6,7 @@
 //! head has at most [`MAX_HEAD`] bytes and [`MANY_HEADERS`] headers.
 
 use std::fmt;
-use std::ops::Range;
+use std::mem::MaybeUninit;
 
 use super::error::TransportError;
 
@@ -29,23 +29,31 @@ pub(crate) const MANY_HEADERS: usize = 2048;
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct HeaderList {
     text: String,
-    spans: Vec<(Range<usize>, Range<usize>)>,
+    spans: Vec<Span>,
+}
+
+/// Where in the text a header is: its value follows its name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Span {
+    name: usize,
+    value: usize,
+    end: usize,
 }
 
 impl HeaderList {
     /// The first value under this name, whatever the case of either.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v)
+        self.spans.iter().find(|span| self.is_named(span, name)).map(|span| self.value(span))
     }
 
     /// All values under this name, in order.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> + 'a {
-        self.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v)
+        self.spans.iter().filter(move |span| self.is_named(span, name)).map(|span| self.value(span))
     }
 
     /// All headers, names as the server wrote them. Bytes that are not UTF-8 have become U+FFFD.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.spans.iter().map(|(n, v)| (&self.text[n.clone()], &self.text[v.clone()]))
+        self.spans.iter().map(|span| (&self.text[span.name..span.value], self.value(span)))
     }
 
     /// How many there are.
@@ -58,12 +66,23 @@ impl HeaderList {
         self.spans.is_empty()
     }
 
+    /// Each answer is asked for many names: nearly all headers that are not meant have a name of another length.
+    fn is_named(&self, span: &Span, name: &str) -> bool {
+        span.value - span.name == name.len() && self.text[span.name..span.value].eq_ignore_ascii_case(name)
+    }
+
+    fn value(&self, span: &Span) -> &str {
+        &self.text[span.value..span.end]
+    }
+
     fn push(&mut self, name: &str, value: &[u8]) {
-        let name_at = self.text.len();
+        let at = self.text.len();
         self.text.push_str(name);
-        let value_at = self.text.len();
-        self.text.push_str(&String::from_utf8_lossy(value));
-        self.spans.push((name_at..value_at, value_at..self.text.len()));
+        match std::str::from_utf8(value) {
+            Ok(value) => self.text.push_str(value),
+            Err(_) => self.text.push_str(&String::from_utf8_lossy(value)),
+        }
+        self.spans.push(Span { name: at, value: at + name.len(), end: self.text.len() });
     }
 }
 
@@ -157,8 +176,8 @@ pub(crate) fn find(input: &[u8], scanned: &mut usize) -> Result<Found, Transport
     if end > MAX_HEAD {
         return Err(TransportError::protocol("the head is larger than 64 KiB"));
     }
-    match read(&input[..end], &mut [httparse::EMPTY_HEADER; USUAL_HEADERS]) {
-        Err(httparse::Error::TooManyHeaders) => read(&input[..end], &mut vec![httparse::EMPTY_HEADER; MANY_HEADERS]),
+    match read(&input[..end], &mut [const { MaybeUninit::uninit() }; USUAL_HEADERS]) {
+        Err(httparse::Error::TooManyHeaders) => read(&input[..end], &mut vec![MaybeUninit::uninit(); MANY_HEADERS]),
         read => read,
     }
     .map_err(|e| TransportError::protocol(format!("the head is malformed: {e}")))?
@@ -167,10 +186,11 @@ pub(crate) fn find(input: &[u8], scanned: &mut usize) -> Result<Found, Transport
 /// Reads a whole head, with room for so many headers.
 fn read<'a>(
     input: &'a [u8],
-    slots: &mut [httparse::Header<'a>],
+    slots: &mut [MaybeUninit<httparse::Header<'a>>],
 ) -> Result<Result<Found, TransportError>, httparse::Error> {
-    let mut parsed = httparse::Response::new(slots);
-    if parsed.parse(input)?.is_partial() {
+    let mut parsed = httparse::Response::new(&mut []);
+    let config = httparse::ParserConfig::default();
+    if config.parse_response_with_uninit_headers(&mut parsed, input, slots)?.is_partial() {
         return Ok(Err(TransportError::protocol("the head ends too early")));
     }
     let end = input.len();
@@ -205,7 +225,7 @@ pub(crate) fn may_be_interim(input: &[u8]) -> bool {
 /// Just past the empty line that ends a head. A line may end in LF alone, which `httparse` takes as well.
 fn end_of_head(input: &[u8], scanned: usize) -> Option<usize> {
     let mut from = scanned.saturating_sub(3);
-    while let Some(at) = input[from..].iter().position(|b| *b == b'\n') {
+    while let Some(at) = memchr::memchr(b'\n', &input[from..]) {
         let rest = &input[from + at + 1..];
         match rest {
             [b'\n', ..] => return Some(from + at + 2),

@@ -6,11 +6,11 @@
 //! [`super::TransportConfig::pool_idle`]; kept ones give way before more are open than the lane has a right to.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use rustls::pki_types::ServerName;
 use tokio::time::{Instant, sleep, timeout};
 
