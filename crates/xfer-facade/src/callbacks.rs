@@ -275,6 +275,15 @@ mod tests {
     }
 
     #[test]
+    fn its_threads_are_in_no_runtime_whose_tasks_nobody_would_run() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let callbacks = runtime.block_on(async { Callbacks::start().unwrap() });
+        let (sender, told) = mpsc::channel();
+        callbacks.run(move || sender.send(tokio::runtime::Handle::try_current().is_err()).unwrap());
+        assert!(told.recv_timeout(LIMIT).unwrap());
+    }
+
+    #[test]
     fn what_panics_takes_no_thread_with_it() {
         struct Worse;
         impl Drop for Worse {
