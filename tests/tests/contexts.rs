@@ -615,6 +615,80 @@ fn dropping_everything_in_a_runtime_waits_for_nothing_and_leaves_nothing() {
     }
 }
 
+/// Has the only handles of a client, starts and cancels transfers in all its callbacks, and drops the handles in the last one if it is to.
+struct Busy {
+    handles: Mutex<Option<(TransferManager, xfer_facade::S3Client)>>,
+    bucket: &'static str,
+    drops: bool,
+    started: Arc<Mutex<Vec<TransferFuture>>>,
+    gone: mpsc::Sender<()>,
+}
+
+impl Busy {
+    /// How it ends is looked at later, by what is noted in `started`.
+    fn start(&self, key: &str) -> TransferFuture {
+        let handles = self.handles.lock();
+        let (manager, _) = handles.as_ref().unwrap();
+        let up = manager.upload(pattern::bytes(2, 1_000), self.bucket, key).start().unwrap();
+        self.started.lock().push(up.clone());
+        up
+    }
+}
+
+impl Subscriber for Busy {
+    fn on_queued(&self, _meta: &TransferMeta) {
+        drop(self.start("queued"));
+    }
+
+    fn on_progress(&self, _meta: &TransferMeta, _bytes: u64) {
+        // Whether that came in time is seen by its result.
+        self.start("progress").cancel();
+    }
+
+    fn on_done(&self, _meta: &TransferMeta, _result: &Result<TransferOutcome, Error>) {
+        drop(self.start("done"));
+        if self.drops {
+            drop(self.handles.lock().take());
+        }
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        drop(self.handles.get_mut().take());
+        self.gone.send(()).unwrap();
+    }
+}
+
+#[test]
+fn a_subscriber_may_start_cancel_and_drop_all_there_is() {
+    for (drops, keeps) in [(true, true), (true, false), (false, true), (false, false)] {
+        let bed = Bed::new();
+        let client = common::client_of(&bed.server).build().unwrap();
+        let manager = common::manager_of(&client);
+        let (gone, went) = mpsc::channel();
+        let started = Arc::default();
+        let (handles, bucket) = (Mutex::new(Some((manager.clone(), client))), bed.bucket());
+        let busy = Busy { handles, bucket, drops, started: Arc::clone(&started), gone };
+        let call = manager.upload(pattern::bytes(1, 3 * PART as usize), bed.bucket(), "k").subscriber(busy);
+        drop(manager);
+        let future = call.start().unwrap();
+        if keeps {
+            future.result(LIMIT).unwrap();
+        }
+        drop(future);
+        went.recv_timeout(LIMIT).unwrap();
+        let started = std::mem::take(&mut *started.lock());
+        assert!(started.len() >= 3, "{}", started.len());
+        for other in started {
+            let result = other.result(LIMIT);
+            assert!(result.as_ref().is_ok_and(|up| up.bytes == 1_000) || kind(result) == ErrorKind::Cancelled);
+        }
+        common::eventually("the upload is there", || bed.server.object(bed.bucket(), "k").is_some());
+        assert_eq!(bed.server.open_uploads(), Vec::new());
+    }
+}
+
 #[test]
 fn a_reader_that_blocks_for_ever_does_not_keep_a_manager_from_ending() {
     let bed = Bed::new();

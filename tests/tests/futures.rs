@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use common::io::{Pattern, Sink};
 use common::{Bed, LIMIT, PART, Witness, kind, runtime};
+use futures_util::StreamExt;
 use parking_lot::Mutex;
 use xfer_facade::{
     CallArgs, CallKind, DownloadTarget, ErrorKind, ExtraArgs, RequestSerializer, Shutdown, Subscriber, TransferCall,
-    TransferConfig, TransferFuture, TransferManager, TransferStatus, UploadSource, on_done_fn, on_progress_fn,
-    on_queued_fn,
+    TransferConfig, TransferEvent, TransferFuture, TransferManager, TransferStatus, UploadSource, on_done_fn,
+    on_progress_fn, on_queued_fn,
 };
 use xfer_tests::{Action, FaultRule, Gate, Op, pattern};
 
@@ -53,6 +54,91 @@ fn futures_that_are_dropped_waiting_leave_nothing_with_the_transfer() {
     assert_eq!((kept[..99].iter().max(), kept[99]), (Some(&1), 2), "only the last task of the future that is left");
     gate.open();
     future.result(LIMIT).unwrap();
+}
+
+#[test]
+fn a_future_may_go_to_another_task_while_its_first_one_ends_with_a_clone_of_it() {
+    use std::task::{Context, Poll, Wake, Waker};
+    /// A task of an executor that keeps tasks by their wakers alone.
+    struct Task(#[expect(dead_code, reason = "goes with the task")] TransferFuture);
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+    let bed = Bed::new();
+    let (gate, mut future) = held(&bed);
+    let mut clone = future.clone();
+    assert!(matches!(std::pin::pin!(&mut clone).poll(&mut Context::from_waker(Waker::noop())), Poll::Pending));
+    let task = Waker::from(Arc::new(Task(clone)));
+    assert!(matches!(std::pin::Pin::new(&mut future).poll(&mut Context::from_waker(&task)), Poll::Pending));
+    drop(task);
+    let (sender, polled) = mpsc::channel();
+    std::thread::spawn(move || {
+        let _ = std::pin::Pin::new(&mut future).poll(&mut Context::from_waker(Waker::noop()));
+        sender.send(future).unwrap();
+    });
+    let future = polled.recv_timeout(LIMIT).unwrap();
+    gate.open();
+    future.result(LIMIT).unwrap();
+}
+
+#[test]
+fn a_waker_that_panics_keeps_the_end_from_nobody_else() {
+    use std::task::{Context, Poll, Wake, Waker};
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("a waker of the test panics");
+        }
+    }
+    let bed = Bed::new();
+    for subscribed in [false, true] {
+        let gate = Gate::new();
+        bed.server.inject(FaultRule::any().then(Action::Hold(gate.clone())));
+        let call = bed.manager.delete(bed.bucket(), "k");
+        let call = if subscribed { call.subscriber(on_done_fn(|_, _| {})) } else { call };
+        let mut first = call.start().unwrap();
+        let waker = Waker::from(Arc::new(Panics));
+        assert!(matches!(std::pin::Pin::new(&mut first).poll(&mut Context::from_waker(&waker)), Poll::Pending));
+        let second = first.clone();
+        let events = first.events();
+        let (sender, ended) = mpsc::channel();
+        let waits = std::thread::spawn(move || {
+            runtime().block_on(async {
+                let mut second = second;
+                let mut told = false;
+                let result = std::future::poll_fn(|context| {
+                    let polled = std::pin::Pin::new(&mut second).poll(context);
+                    if !std::mem::replace(&mut told, true) {
+                        sender.send(()).unwrap();
+                    }
+                    polled
+                });
+                let heard = (result.await, events.collect::<Vec<_>>().await);
+                sender.send(()).unwrap();
+                heard
+            })
+        });
+        ended.recv_timeout(LIMIT).unwrap();
+        gate.open();
+        ended.recv_timeout(LIMIT).unwrap();
+        let (result, events) = waits.join().unwrap();
+        result.unwrap();
+        assert!(matches!(&events[..], [TransferEvent::Done(Ok(_))]), "{events:?}");
+    }
+    bed.assert_clean(&[]);
+}
+
+#[test]
+fn events_that_have_ended_may_be_asked_for_more() {
+    let bed = Bed::new();
+    let future = bed.manager.delete(bed.bucket(), "k").start().unwrap();
+    let mut events = future.events();
+    runtime().block_on(async {
+        assert!(matches!(events.next().await, Some(TransferEvent::Done(Ok(_)))));
+        for _ in 0..3 {
+            assert!(events.next().await.is_none());
+        }
+    });
 }
 
 #[test]

@@ -84,7 +84,7 @@ pub(crate) struct Options {
     /// Size of the parts of large objects [default: 8MiB]
     #[arg(long, global = true, value_name = "SIZE", value_parser = units::parse_bytes)]
     pub(crate) part_size: Option<u64>,
-    /// Most connections at once
+    /// Most connections at once [default: what the rate to aim at takes, and at least 64 where none is given]
     #[arg(long, global = true, value_name = "N")]
     pub(crate) max_connections: Option<usize>,
     /// Memory for parts that must be kept whole, such as those of standard input [default: 64MiB, at most a quarter of

@@ -139,7 +139,9 @@ impl Driver<'_> {
         let mut active = Vec::new();
         let window = self.manager.client().max_connections().saturating_mul(WINDOW);
         while !self.interrupt.is_raised() {
+            // Tasks that fail at once leave room for the next, and there may be no end of them.
             while active.len() < window
+                && !self.interrupt.is_raised()
                 && let Some(task) = feed.next()
             {
                 active.extend(self.start(task));

@@ -13,6 +13,8 @@ use crate::plan::{Planner, Task};
 const BLOCK: usize = 32 << 10;
 /// Longest line: two words of the longest key and path, each character of them escaped, fit in.
 const LONGEST: usize = 64 << 10;
+/// What some editors put before the first line of a text in UTF-8; it is none of its characters.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Batches that wait for their turn.
 const AHEAD: usize = 2;
 
@@ -80,6 +82,7 @@ impl Lines {
             return Batch { tasks, error: None };
         }
         let block = block.strip_suffix(b"\n").unwrap_or(block);
+        let block = if self.number == 0 { block.strip_prefix(BYTE_ORDER_MARK).unwrap_or(block) } else { block };
         for line in block.split(|byte| *byte == b'\n') {
             self.number += 1;
             match self.task(line) {
@@ -173,6 +176,18 @@ mod tests {
                 "{step} bytes at a time"
             );
         }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_line() {
+        let text = b"\xef\xbb\xbfrm s3://b/1\r\nrm s3://b/2\r\n";
+        for step in [1, 1 << 20] {
+            assert_eq!(read(text, step), (vec!["rm s3://b/1 None".into(), "rm s3://b/2 None".into()], None));
+        }
+        assert_eq!(read(b"\xef\xbb\xbf", 5), (vec![], None));
+        // Further on it is a character as any other.
+        let (tasks, error) = read(b"rm s3://b/1\n\xef\xbb\xbfrm s3://b/2\n", 64);
+        assert_eq!((tasks.len(), error.unwrap().contains("is neither")), (1, true));
     }
 
     #[test]

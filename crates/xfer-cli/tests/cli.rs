@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -709,6 +709,31 @@ mod interrupted {
         signal(&child, "-INT");
         assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
         drop(lines);
+    }
+
+    #[test]
+    fn a_run_whose_lines_fail_at_once_without_end() {
+        let server = TestServer::start();
+        let mut command = xfer(&server);
+        command.args(["run", "--path-style"]).stdin(Stdio::piped());
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = child.stdin.take().unwrap();
+        let block = "cp no-such-file s3://bucket/k\n".repeat(1_000);
+        // Until there is nobody to read any more.
+        let writer = std::thread::spawn(move || while lines.write_all(block.as_bytes()).is_ok() {});
+        let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
+        assert!(told.next().unwrap().unwrap().contains("cannot open the source"));
+        let reader = std::thread::spawn(move || told.count());
+        signal(&child, "-INT");
+        let ended = (0..LONG.as_millis() / 10).any(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            child.try_wait().unwrap().is_some()
+        });
+        // One that does not hear of it would go on for ever.
+        let _ = child.kill();
+        assert_eq!((ended, child.wait().unwrap().code()), (true, Some(130)));
+        reader.join().unwrap();
+        writer.join().unwrap();
     }
 
     #[test]

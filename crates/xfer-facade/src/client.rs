@@ -135,9 +135,9 @@ impl S3ClientBuilder {
         self
     }
 
-    /// The throughput to aim at, in bytes per second: sets how many connections there may be, one per 0.4 Gbit/s and at least 10. No
-    /// ceiling, which is [`max_bandwidth`](S3ClientBuilder::max_bandwidth). Default: what the machine's instance type or network link has,
-    /// else 1,250,000,000 (10 Gbit/s), with at least 64 connections allowed.
+    /// The throughput to aim at, in bytes per second: sets how many connections there may be, one per 0.4 Gbit/s and at least 10. It is no
+    /// ceiling: that is [`max_bandwidth`](S3ClientBuilder::max_bandwidth). Default: what the machine's instance type or network link has, else
+    /// 1,250,000,000 (10 Gbit/s), with at least 64 connections allowed.
     pub fn target_throughput(mut self, bytes_per_second: u64) -> Self {
         self.target_throughput = Some(bytes_per_second);
         self

@@ -12,13 +12,14 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use futures_core::Stream;
+use futures_util::StreamExt;
 use parking_lot::{Condvar, Mutex};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::broadcast;
 use xfer_actors::{Observer, Transfer, XferSystem, on_lane};
 
 use crate::blocking::blocking;
-use crate::callbacks::{Audience, in_callback};
+use crate::callbacks::{Audience, in_callback, survives};
 use crate::registry::Registry;
 use crate::{Error, ErrorKind, TransferEvent, TransferMeta, TransferOutcome};
 
@@ -242,7 +243,7 @@ impl TransferFuture {
                 let over = matches!(event, TransferEvent::Done(_));
                 Some((event, (receiver, future, over)))
             });
-        TransferEvents(Box::pin(stream))
+        TransferEvents(Box::pin(stream.fuse()))
     }
 }
 
@@ -290,15 +291,20 @@ impl Future for TransferFuture {
             return Poll::Ready(outcome);
         }
         let there = this.waits_as.and_then(|number| state.wakers.iter_mut().find(|(waits_as, _)| *waits_as == number));
-        match there {
-            Some((_, waker)) => waker.clone_from(context.waker()),
+        let replaced = match there {
+            Some((_, waker)) if waker.will_wake(context.waker()) => None,
+            Some((_, waker)) => Some(std::mem::replace(waker, context.waker().clone())),
             None => {
                 state.last_waiting = state.last_waiting.wrapping_add(1);
                 let number = NonZeroU32::new(state.last_waiting).unwrap_or(NonZeroU32::MAX);
                 state.wakers.push((number, context.waker().clone()));
                 this.waits_as = Some(number);
+                None
             }
-        }
+        };
+        drop(state);
+        // It may be the last that keeps a task, and in that may be a clone of this future.
+        drop(replaced);
         Poll::Pending
     }
 }
@@ -318,6 +324,7 @@ impl Cell {
     }
 
     fn resolve(&self, outcome: Outcome) {
+        let registry = self.registry.upgrade();
         let wakers = {
             let mut state = self.state.lock();
             if state.outcome.is_some() {
@@ -325,14 +332,15 @@ impl Cell {
             }
             state.outcome = Some(Box::new(outcome.clone()));
             // Before the lock is given back: who sees the outcome finds the manager without this transfer, and the other way round.
-            if let Some(registry) = self.registry.upgrade() {
+            if let Some(registry) = &registry {
                 registry.leave(self.meta.transfer_id());
             }
             std::mem::take(&mut state.wakers)
         };
         self.resolved.notify_all();
         for (_, waker) in wakers {
-            waker.wake();
+            // One that panics keeps it from nobody else.
+            survives(|| waker.wake());
         }
         self.send(|| TransferEvent::Done(outcome));
     }

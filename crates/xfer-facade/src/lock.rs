@@ -4,9 +4,10 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, LazyLock, Weak};
+use std::sync::{Arc, LazyLock};
 
 use parking_lot::Mutex;
 
@@ -16,8 +17,9 @@ const DEFAULT_NAME: &str = "xfer";
 /// The folder for lock files, within the system's folder for temporary files.
 const FOLDER: &str = "xfer_process_lock";
 
-/// The locks of this process, so that asking twice gives the same one.
-static HELD: LazyLock<Mutex<HashMap<String, Weak<Held>>>> = LazyLock::new(Mutex::default);
+/// The locks of this process by their names, so that asking twice gives the same one. Taken and freed while this is locked, so that one that
+/// is being freed is not taken for that of another process.
+static HELD: LazyLock<Mutex<HashMap<Arc<str>, Held>>> = LazyLock::new(Mutex::default);
 
 /// A lock that this process holds. Clones are the same lock; it is freed with the last one, or with the process.
 ///
@@ -37,29 +39,52 @@ static HELD: LazyLock<Mutex<HashMap<String, Weak<Held>>>> = LazyLock::new(Mutex:
 /// }
 /// # Ok::<(), xfer_facade::Error>(())
 /// ```
-#[derive(Clone)]
 #[must_use = "the lock is freed when this is dropped"]
 pub struct ProcessLock {
-    held: Arc<Held>,
+    name: Arc<str>,
 }
 
 struct Held {
-    name: String,
-    /// Locked as long as it is open.
-    _file: File,
+    /// How many [`ProcessLock`]s there are of it.
+    clones: usize,
+    /// Locked.
+    file: File,
 }
 
 impl ProcessLock {
     /// The lock's name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.held.name
+        &self.name
+    }
+}
+
+impl Clone for ProcessLock {
+    fn clone(&self) -> ProcessLock {
+        if let Some(held) = HELD.lock().get_mut(&self.name) {
+            held.clones += 1;
+        }
+        ProcessLock { name: Arc::clone(&self.name) }
+    }
+}
+
+impl Drop for ProcessLock {
+    fn drop(&mut self) {
+        let mut locks = HELD.lock();
+        if let Some(held) = locks.get_mut(&self.name) {
+            held.clones -= 1;
+            if held.clones == 0 {
+                // Closing is not enough: a process that is being started from this one has the file too, until it runs its program.
+                let _ = held.file.unlock();
+                locks.remove(&self.name);
+            }
+        }
     }
 }
 
 impl fmt::Debug for ProcessLock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ProcessLock({})", self.held.name)
+        write!(f, "ProcessLock({})", self.name)
     }
 }
 
@@ -75,17 +100,19 @@ impl fmt::Debug for ProcessLock {
 ///
 /// # Errors
 /// [`InvalidArgument`](ErrorKind::InvalidArgument) for a name that is empty or holds a `/`; [`InvalidConfig`](ErrorKind::InvalidConfig) when
-/// the lock file cannot be made.
+/// the lock file can be neither made nor opened.
 pub fn acquire_process_lock<'a>(name: impl Into<Option<&'a str>>) -> Result<Option<ProcessLock>, Error> {
     let name = name.into().unwrap_or(DEFAULT_NAME);
     if name.is_empty() || name.contains(['/', '\\', '\0']) || name == "." || name == ".." {
         return Err(Error::new(ErrorKind::InvalidArgument, format!("{name:?} cannot be the name of a lock")));
     }
-    let mut held = HELD.lock();
-    if let Some(lock) = held.get(name).and_then(Weak::upgrade) {
-        return Ok(Some(ProcessLock { held: lock }));
+    let mut locks = HELD.lock();
+    let name: Arc<str> = name.into();
+    if let Some(held) = locks.get_mut(&name) {
+        held.clones += 1;
+        return Ok(Some(ProcessLock { name }));
     }
-    let file = open(name)?;
+    let file = open(&name)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Ok(None),
@@ -95,35 +122,48 @@ pub fn acquire_process_lock<'a>(name: impl Into<Option<&'a str>>) -> Result<Opti
             );
         }
     }
-    held.retain(|_, lock| lock.strong_count() > 0);
-    let lock = Arc::new(Held { name: name.to_owned(), _file: file });
-    held.insert(name.to_owned(), Arc::downgrade(&lock));
-    Ok(Some(ProcessLock { held: lock }))
+    locks.insert(Arc::clone(&name), Held { clones: 1, file });
+    Ok(Some(ProcessLock { name }))
 }
 
 fn open(name: &str) -> Result<File, Error> {
     let folder = std::env::temp_dir().join(FOLDER);
     let path: PathBuf = folder.join(format!("{name}.lock"));
-    let failed = |error: std::io::Error| {
+    let failed = |error: io::Error| {
         Error::new(ErrorKind::InvalidConfig, format!("the lock file: {error}")).in_file(&path).with_source(error)
     };
-    if std::fs::create_dir(&folder).is_ok() {
-        open_to_all(&folder);
+    if fs::create_dir(&folder).is_ok()
+        && let Ok(folder) = File::open(&folder)
+    {
+        open_to_all(&folder, 0o1777);
     }
-    match OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path) {
+    // The folder is everybody's, so anything may be in the file's place. No link is followed to make a file elsewhere.
+    match OpenOptions::new().read(true).write(true).create_new(true).open(&path) {
+        Ok(file) => {
+            open_to_all(&file, 0o644);
+            return Ok(file);
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(failed(error)),
+    }
+    // To open a pipe could take for ever.
+    if !fs::metadata(&path).map_err(failed)?.is_file() {
+        return Err(failed(io::Error::other("what is in its place is no file")));
+    }
+    match OpenOptions::new().read(true).write(true).open(&path) {
         Ok(file) => Ok(file),
         // Made by another user: reading is enough for a lock.
         Err(_) => File::open(&path).map_err(failed),
     }
 }
 
-/// Other users of the machine shall be able to take locks as well, as with `awscrt`.
+/// Other users of the machine shall be able to take locks as well, whatever is masked from what this process makes.
 #[cfg(unix)]
-fn open_to_all(folder: &std::path::Path) {
+fn open_to_all(made: &File, mode: u32) {
     use std::os::unix::fs::PermissionsExt;
-    // If it fails, other users are told that the file cannot be made.
-    let _ = std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o1777));
+    // If it fails, other users are told that the file cannot be opened.
+    let _ = made.set_permissions(fs::Permissions::from_mode(mode));
 }
 
 #[cfg(not(unix))]
-fn open_to_all(_folder: &std::path::Path) {}
+fn open_to_all(_made: &File, _mode: u32) {}

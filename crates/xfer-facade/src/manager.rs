@@ -95,7 +95,8 @@ const FAREWELL: Duration = Duration::from_secs(10);
 /// Uploads, downloads and deletes S3 objects. Cheap to clone; all clones are one manager.
 ///
 /// Dropping the last clone cancels what still goes on. On a thread of its own it waits some seconds until that is cleaned up; within
-/// an asynchronous runtime it does not wait, and the clean-up goes on behind it.
+/// tokio, and in a subscriber, it does not wait, and the clean-up goes on behind it. Other executors it does not know: there, await
+/// [`shutdown_async`](TransferManager::shutdown_async) before.
 ///
 /// ```no_run
 /// use xfer_facade::{RequestSerializer, Shutdown, TransferManager, create_s3_client};

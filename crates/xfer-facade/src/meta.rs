@@ -81,22 +81,27 @@ pub struct CallArgs {
 #[derive(Default)]
 pub struct UserContext(RwLock<Option<Box<Kept>>>);
 
-type Kept = HashMap<String, Box<dyn Any + Send + Sync>>;
+type Kept = HashMap<String, Arc<dyn Any + Send + Sync>>;
 
+// Values are copied and dropped outside of the lock: that is the caller's code, which may come back here.
 impl UserContext {
     /// Keeps a value, replacing what had this name.
     pub fn insert<T: Any + Send + Sync>(&self, name: impl Into<String>, value: T) {
-        self.0.write().get_or_insert_default().insert(name.into(), Box::new(value));
+        let name = name.into();
+        let replaced = self.0.write().get_or_insert_default().insert(name, Arc::new(value));
+        drop(replaced);
     }
 
     /// A copy of the value of this name, if it is of this type.
     pub fn get<T: Any + Clone>(&self, name: &str) -> Option<T> {
-        self.0.read().as_ref()?.get(name)?.downcast_ref::<T>().cloned()
+        let value = Arc::clone(self.0.read().as_ref()?.get(name)?);
+        value.downcast_ref::<T>().cloned()
     }
 
     /// Forgets the value of this name; whether there was one.
     pub fn remove(&self, name: &str) -> bool {
-        self.0.write().as_mut().is_some_and(|kept| kept.remove(name).is_some())
+        let removed = self.0.write().as_mut().and_then(|kept| kept.remove(name));
+        removed.is_some()
     }
 }
 
@@ -216,5 +221,39 @@ impl fmt::Debug for TransferMeta {
             .field("bytes_transferred", &self.bytes_transferred())
             .field("size", &self.size())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Uses the context that it lies in when it is copied and when it is dropped.
+    struct Comes(Arc<UserContext>);
+
+    impl Clone for Comes {
+        fn clone(&self) -> Comes {
+            self.0.insert("copied", true);
+            Comes(Arc::clone(&self.0))
+        }
+    }
+
+    impl Drop for Comes {
+        fn drop(&mut self) {
+            self.0.insert("dropped", self.0.get::<u32>("dropped").unwrap_or_default() + 1);
+        }
+    }
+
+    #[test]
+    fn values_may_use_the_context_that_they_lie_in() {
+        let context = Arc::new(UserContext::default());
+        let dropped = || context.get::<u32>("dropped");
+        context.insert("value", Comes(Arc::clone(&context)));
+        drop(context.get::<Comes>("value"));
+        assert_eq!((context.get("copied"), dropped()), (Some(true), Some(1)));
+        context.insert("value", Comes(Arc::clone(&context)));
+        assert_eq!(dropped(), Some(2));
+        assert!(context.remove("value") && !context.remove("value"));
+        assert_eq!(dropped(), Some(3));
     }
 }

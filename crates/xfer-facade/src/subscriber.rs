@@ -7,10 +7,11 @@ use crate::{Error, TransferMeta, TransferOutcome};
 /// Is told of a transfer's life. All methods do nothing by default.
 ///
 /// They are called one at a time for each transfer, in the order queued, progress, done: [`on_queued`](Subscriber::on_queued) on the thread that
-/// starts the transfer, the others on threads for callbacks. A method may block or panic without harm to any other transfer.
-/// [`on_done`](Subscriber::on_done) comes when a downloaded file has its name, and
-/// before the future resolves, so asking that future for its result in here is answered with
-/// [`WouldDeadlock`](crate::ErrorKind::WouldDeadlock).
+/// starts the transfer, the others on threads for callbacks. A method may block or panic without harm to any other transfer. Those threads
+/// are in no asynchronous runtime: who wants to spawn a task there brings a handle of his own runtime along.
+///
+/// [`on_done`](Subscriber::on_done) comes when a downloaded file has its name, and before the future resolves, so asking that future for its
+/// result in here is answered with [`WouldDeadlock`](crate::ErrorKind::WouldDeadlock).
 ///
 /// ```
 /// use xfer_facade::{Error, Subscriber, TransferMeta, TransferOutcome};

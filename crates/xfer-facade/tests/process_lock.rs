@@ -138,3 +138,62 @@ fn a_file_that_cannot_be_made_is_an_error_and_not_a_lock_of_another_process() {
     assert!(said.starts_with("Error { kind: InvalidConfig, invalid configuration: the lock file: "), "{said}");
     assert!(said.contains("/nonexistent/xfer_process_lock/any.lock"), "{said}");
 }
+
+/// A folder for temporary files, with the folder for locks in it.
+#[cfg(unix)]
+fn folder(of: &str) -> (std::path::PathBuf, std::path::PathBuf) {
+    let folder = std::env::temp_dir().join(name(of));
+    let locks = folder.join("xfer_process_lock");
+    std::fs::create_dir_all(&locks).unwrap();
+    (folder, locks)
+}
+
+#[cfg(unix)]
+#[test]
+fn other_users_may_take_it_whatever_is_masked_from_what_this_one_makes() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = std::env::temp_dir().join(name("masked"));
+    std::fs::create_dir(&folder).unwrap();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "umask 077; exec \"$0\" \"$@\""]).arg(std::env::current_exe().unwrap()).env("TMPDIR", &folder);
+    let (mut child, stdin, said) = ask(shell, "any");
+    assert_eq!(said, "any");
+    drop(stdin);
+    child.wait().unwrap();
+    let mode = |path: &str| std::fs::metadata(folder.join(path)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(mode("xfer_process_lock"), 0o1777);
+    assert_eq!(mode("xfer_process_lock/any.lock"), 0o644);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn what_others_have_put_in_the_place_of_its_file_is_not_taken_for_it() {
+    let (folder, locks) = folder("places");
+    let elsewhere = folder.join("elsewhere");
+    std::os::unix::fs::symlink(&elsewhere, locks.join("link.lock")).unwrap();
+    assert!(Command::new("mkfifo").arg(locks.join("pipe.lock")).status().unwrap().success());
+    std::fs::create_dir(locks.join("folder.lock")).unwrap();
+    for name in ["link", "pipe", "folder"] {
+        let said = said_with(&folder, name);
+        assert!(said.contains("InvalidConfig") && said.contains(&format!("{name}.lock")), "{name}: {said}");
+    }
+    assert!(!elsewhere.exists());
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn one_that_is_being_freed_is_not_taken_for_that_of_another_process() {
+    let name = &*name("freed");
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                for _ in 0..2_000 {
+                    let lock = acquire_process_lock(name).unwrap();
+                    drop(lock.clone());
+                    assert!(lock.is_some(), "only this process knows of it");
+                }
+            });
+        }
+    });
+}
