@@ -24,6 +24,14 @@ use xfer_tests::TestServer;
 fn child() {
     match child::task().as_deref() {
         Some("threads") => child::say(threads_of_a_client_with(3)),
+        Some("ended") => {
+            let Bed { manager, client, server, .. } = Bed::new();
+            let future = manager.upload(&b"x"[..], server.bucket(), "k").start().unwrap();
+            future.result(LIMIT).unwrap();
+            drop((manager, client));
+            common::eventually("the threads go", || lanes() == 0);
+            child::say(future.result(None).unwrap().bytes);
+        }
         Some("build") => {
             child::say(told(create_s3_client("").build()));
             child::say(told(create_s3_client("eu-central-1").build()));
@@ -82,10 +90,14 @@ fn what_was_asked_for_is_what_there_is() {
     assert_eq!(create_s3_client("r").anonymous().part_size(1).build().unwrap().part_size(), 5 << 20);
 }
 
-/// Threads of this process that move bytes, once a client with so many has moved some.
+/// How many threads move bytes, once a client with so many of them has moved some.
 fn threads_of_a_client_with(threads: usize) -> usize {
     let bed = Bed::with(|server| server, |client| client.num_threads(threads));
     bed.assert_works();
+    lanes()
+}
+
+fn lanes() -> usize {
     let names = std::fs::read_dir("/proc/self/task").unwrap().map(|task| {
         // A thread may end between the list and the look.
         std::fs::read_to_string(task.unwrap().path().join("comm")).unwrap_or_default()
@@ -97,6 +109,12 @@ fn threads_of_a_client_with(threads: usize) -> usize {
 #[cfg(target_os = "linux")]
 fn there_are_as_many_threads_as_were_asked_for() {
     assert_eq!(child::run("threads", &[("", ""); 0]), ["3"]);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_future_that_is_kept_for_its_outcome_keeps_no_threads() {
+    assert_eq!(child::run("ended", &[("", ""); 0]), ["1"]);
 }
 
 #[test]

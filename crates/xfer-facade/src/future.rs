@@ -76,7 +76,6 @@ pub(crate) struct Cell {
     /// `None` when nobody has subscribed.
     audience: Option<Arc<Audience>>,
     events: OnceLock<broadcast::Sender<TransferEvent>>,
-    origin: OnceLock<(XferSystem, Weak<Transfer>)>,
     /// That of the manager, which keeps this transfer until it is over.
     registry: Weak<Registry>,
 }
@@ -87,6 +86,8 @@ struct State {
     wakers: Vec<(NonZeroU32, Waker)>,
     /// The last number that was given to a clone that waits.
     last_waiting: u32,
+    /// What it can be cancelled with, while it goes on: a future that is kept for its outcome keeps no threads.
+    origin: Option<(XferSystem, Weak<Transfer>)>,
 }
 
 impl State {
@@ -107,7 +108,6 @@ impl TransferFuture {
             resolved: Condvar::new(),
             audience,
             events: OnceLock::new(),
-            origin: OnceLock::new(),
             registry,
         };
         TransferFuture { cell: Arc::new(cell), waits_as: None }
@@ -119,8 +119,11 @@ impl TransferFuture {
     }
 
     pub(crate) fn set_origin(&self, system: XferSystem, transfer: &Arc<Transfer>) {
-        // Set once, by who made this future.
-        let _ = self.cell.origin.set((system, Arc::downgrade(transfer)));
+        let mut state = self.cell.state.lock();
+        // It may have ended already.
+        if state.outcome.is_none() {
+            state.origin = Some((system, Arc::downgrade(transfer)));
+        }
     }
 
     /// Whether it has ended, well or not: [`result`](TransferFuture::result) then answers at once.
@@ -191,9 +194,8 @@ impl TransferFuture {
     /// [`Cancelled`](ErrorKind::Cancelled), after its temporary file or multipart upload has been removed. False if it has ended, is
     /// being made final at this moment, or was cancelled before.
     pub fn cancel(&self) -> bool {
-        let Some((system, transfer)) = self.cell.origin.get() else { return false };
-        let Some(transfer) = transfer.upgrade() else { return false };
-        !self.done() && system.cancel(&transfer)
+        let Some((system, transfer)) = self.cell.state.lock().origin.clone() else { return false };
+        transfer.upgrade().is_some_and(|transfer| system.cancel(&transfer))
     }
 
     /// The transfer's own data.
@@ -325,18 +327,20 @@ impl Cell {
 
     fn resolve(&self, outcome: Outcome) {
         let registry = self.registry.upgrade();
-        let wakers = {
+        let (wakers, origin) = {
             let mut state = self.state.lock();
             if state.outcome.is_some() {
                 return;
             }
             state.outcome = Some(Box::new(outcome.clone()));
+            let origin = state.origin.take();
             // Before the lock is given back: who sees the outcome finds the manager without this transfer, and the other way round.
             if let Some(registry) = &registry {
                 registry.leave(self.meta.transfer_id());
             }
-            std::mem::take(&mut state.wakers)
+            (std::mem::take(&mut state.wakers), origin)
         };
+        drop(origin);
         self.resolved.notify_all();
         for (_, waker) in wakers {
             // One that panics keeps it from nobody else.
