@@ -1,7 +1,7 @@
 //! The requests of a download: bytes go from the socket's buffer to their place in the target, and are checksummed on the way.
 //!
-//! Invariants: a range is landed from one object only (its ETag is compared in every answer); a broken body goes on from the byte
-//! where it broke, in the next attempt; progress counts a byte once.
+//! Invariants: a range is landed from one object only (it is asked for on condition of its ETag, which is compared in every answer that has
+//! one); a broken body goes on from the byte where it broke, in the next attempt; progress counts a byte once.
 
 use std::sync::Arc;
 
