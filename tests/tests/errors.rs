@@ -317,10 +317,10 @@ fn writers_that_fail_or_panic_fail_their_own_transfer_only() {
 #[test]
 fn an_endpoint_that_refuses_connections_is_given_up_in_time() {
     let bed = Bed::new();
-    let port = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap().port()
-    };
+    // Bound, and nobody listens: it is nobody else's meanwhile.
+    let bound = tokio::net::TcpSocket::new_v4().unwrap();
+    bound.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = bound.local_addr().unwrap().port();
     let client = client_of(&bed.server)
         .endpoint_url(format!("http://127.0.0.1:{port}"))
         .retry(RetryPolicy { max_attempts: 3, ..quick_retries() })

@@ -62,20 +62,20 @@ fn an_address_that_refuses_gives_way_to_the_next() {
 #[test]
 fn a_server_that_refuses_is_an_error() {
     lane(async {
-        let port = {
-            let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-            listener.local_addr().unwrap().port()
-        };
+        // Bound, and nobody listens: it is nobody else's meanwhile.
+        let bound = TcpSocket::new_v4().unwrap();
+        bound.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let port = bound.local_addr().unwrap().port();
         let failure = plain_pool().checkout(&at("127.0.0.1", port)).await.unwrap_err();
         let TransportError::Connect { to, kind, .. } = failure else { panic!("{failure:?}") };
         assert_eq!((to, kind), (format!("127.0.0.1:{port}"), io::ErrorKind::ConnectionRefused));
     });
 }
 
-/// A listener whose queue is full, so that connecting to it hangs. Hold all of it.
-async fn deaf() -> (SocketAddr, Vec<TcpStream>, TcpListener) {
+/// A listener on this port, or on any with 0, whose queue is full, so that connecting to it hangs. Hold all of it.
+async fn deaf(port: u16) -> (SocketAddr, Vec<TcpStream>, TcpListener) {
     let socket = TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    socket.bind(([127, 0, 0, 2], port).into()).unwrap();
     let listener = socket.listen(1).unwrap();
     let address = listener.local_addr().unwrap();
     let mut queued = Vec::new();
@@ -88,8 +88,8 @@ async fn deaf() -> (SocketAddr, Vec<TcpStream>, TcpListener) {
 #[test]
 fn a_slow_address_loses_to_the_next() {
     lane(async {
-        let (slow, _queued, _deaf) = deaf().await;
-        let fast = TcpListener::bind(("127.0.0.1", slow.port())).await.unwrap();
+        let fast = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let (slow, _queued, _deaf) = deaf(fast.local_addr().unwrap().port()).await;
         let names = Names::one("s3.test", &["127.0.0.2", "127.0.0.1"]);
         let pool = named(&names, TransportConfig { connect_stagger: Duration::from_millis(30), ..Default::default() });
         // The first turn begins with the slow one, and that is remembered for the third.
@@ -104,7 +104,7 @@ fn a_slow_address_loses_to_the_next() {
 #[test]
 fn no_address_that_answers_in_time_is_an_error() {
     lane(async {
-        let (slow, _queued, _deaf) = deaf().await;
+        let (slow, _queued, _deaf) = deaf(0).await;
         let after = Duration::from_millis(80);
         let pool = pool(TransportConfig { connect_timeout: after, ..Default::default() });
         let failure = pool.checkout(&origin(slow)).await.unwrap_err();

@@ -273,7 +273,7 @@ fn a_kept_connection_that_the_server_closed_is_not_handed_out() {
         get(&pool, &origin).await.unwrap();
         assert_eq!(pool.idle_connections(), 1);
         // Until the runtime has heard of it.
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        a_while().await;
         assert!(!pool.checkout(&origin).await.unwrap().is_reused());
     });
 }
@@ -291,7 +291,7 @@ fn a_kept_connection_on_which_something_came_is_not_handed_out() {
         .await;
         let (origin, pool) = (origin(address), plain_pool());
         get(&pool, &origin).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(30)).await;
+        a_while().await;
         assert!(!pool.checkout(&origin).await.unwrap().is_reused());
     });
 }
@@ -321,7 +321,7 @@ fn what_comes_behind_an_answer_while_that_is_used_is_seen_as_well() {
         assert_eq!(connection.next_chunk().await.unwrap(), Some(&b"ok"[..]));
         // The bytes are being written to a disk, say.
         more.send(()).unwrap();
-        tokio::time::sleep(Duration::from_millis(30)).await;
+        a_while().await;
         connection.release();
         assert!(!pool.checkout(&origin).await.unwrap().is_reused(), "its next answer would be the surplus");
     });

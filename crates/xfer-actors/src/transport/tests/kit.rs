@@ -87,6 +87,14 @@ pub(super) async fn read_request(stream: &mut TcpStream) -> io::Result<Option<St
     Ok(Some(String::from_utf8(head).unwrap()))
 }
 
+/// Time for what others do to be heard of here: many short waits, each with a look at the sockets. One long wait would not do where a busy
+/// machine holds this thread up for as long: then it is over before anything was looked at.
+pub(super) async fn a_while() {
+    for _ in 0..30 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 /// Reset instead of a proper close.
 pub(super) fn reset(stream: TcpStream) {
     stream.set_zero_linger().unwrap();

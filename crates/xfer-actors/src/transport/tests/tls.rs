@@ -381,7 +381,7 @@ fn a_close_counts_only_if_tls_vouches_for_it_or_the_body_is_whole() {
                 other => panic!("{answer:?} {notify}: {other:?}"),
             }
             // A kept one has been closed by now.
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            a_while().await;
             assert!(!matches!(pool.checkout(&origin).await, Ok(c) if c.is_reused()));
         }
     });
@@ -505,7 +505,7 @@ fn a_record_that_was_tampered_with_is_an_error() {
         let pool = pool(authority.trusting());
         let mut connection = pool.checkout(&secure_origin(between)).await.unwrap();
         // So that the request is not read together with the end of the handshake.
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        a_while().await;
         ask(&mut connection).await;
         let failure = connection.read_head(false).await.unwrap_err();
         assert!(matches!(&failure, TransportError::Tls { failure: TlsFailure::Record, .. }), "{failure:?}");
@@ -653,7 +653,7 @@ fn records_may_be_cut_at_every_place() {
             assert_eq!(pool.shared().peak_connections(), 1);
             drop(pool);
             // So that the server sees the end, or the complaint.
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            a_while().await;
             assert_eq!(*complaints.borrow(), [""; 0]);
         }
     });
