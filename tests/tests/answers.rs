@@ -38,12 +38,12 @@ fn a_pause_that_the_store_asks_for_is_made() {
         (500, "InternalError", Some("1")),
         (503, "ServiceUnavailable", None),
     ] {
+        let begun = Instant::now();
         // A date has whole seconds, of which the first may be almost over.
         let words = words.unwrap_or_else(|| date_in(2));
         bed.server.clear_faults();
         bed.server.inject(FaultRule::any().times(1).then(Action::SetHeader("retry-after", words)));
         let fault = bed.server.inject(FaultRule::any().times(1).then(Action::Status(status, code)));
-        let begun = Instant::now();
         let call = bed.manager.upload(&b"patience"[..], bed.bucket(), "k");
         let outcome = call.start().unwrap().result(LIMIT).unwrap();
         assert_eq!((outcome.retries, fault.hits()), (1, 1), "{status}");

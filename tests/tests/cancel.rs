@@ -13,7 +13,6 @@ use common::{Bed, LIMIT, PART, Witness, kind, runtime};
 use futures_util::StreamExt;
 use xfer_facade::{
     DownloadTarget, ErrorKind, Shutdown, Subscriber, TransferFuture, TransferMeta, TransferStatus, UploadSource,
-    on_progress_fn,
 };
 use xfer_tests::{Action, FaultRule, Gate, Op, pattern};
 
@@ -88,8 +87,8 @@ fn an_upload_whose_completion_was_refused_can_be_cancelled_again() {
     let refused =
         bed.server.inject(FaultRule::on(Op::CompleteMultipartUpload).then(Action::Status(500, "InternalError")));
     let future = bed.manager.upload(&source, bed.bucket(), "k").start().unwrap();
-    // Between two attempts, the pause being long: no event tells of that.
-    common::eventually("the completion is refused", || refused.hits() == 1);
+    // Between two attempts, the pause being long, but for once in a while: no event tells of that.
+    common::eventually("the completion is refused", || refused.hits() >= 1);
     common::eventually("it can be cancelled", || future.cancel());
     assert_cancelled(&future, "between two attempts to complete");
     bed.assert_clean(&["source"]);
@@ -365,13 +364,13 @@ fn a_stream_that_is_dropped_half_way_cancels_its_download() {
     bed.assert_works();
 }
 
-/// Cancels its own transfer at the first progress.
-struct CancelsItself(parking_lot::Mutex<mpsc::Receiver<TransferFuture>>);
+/// Cancels its own transfer at the first progress, which waits until the future is there.
+struct CancelsItself(parking_lot::Mutex<Option<mpsc::Receiver<TransferFuture>>>);
 
 impl Subscriber for CancelsItself {
     fn on_progress(&self, _meta: &TransferMeta, _bytes: u64) {
-        if let Ok(future) = self.0.lock().try_recv() {
-            assert!(future.cancel());
+        if let Some(own) = self.0.lock().take() {
+            assert!(own.recv_timeout(LIMIT).unwrap().cancel());
         }
     }
 }
@@ -383,30 +382,15 @@ fn a_subscriber_may_cancel_its_own_transfer() {
     let (sender, receiver) = mpsc::channel();
     // It never gets to its end by itself.
     bed.server.inject(FaultRule::on(Op::GetObject).range_start(2 * PART).then(Action::StallAfterBytes(1)));
-    let subscriber = CancelsItself(parking_lot::Mutex::new(receiver));
+    let subscriber = CancelsItself(parking_lot::Mutex::new(Some(receiver)));
     let call = bed.manager.download(bed.bucket(), "k", bed.path("target")).subscriber(subscriber);
-    let gate = Latch::new();
-    let held = gate.clone();
-    // The first progress waits until the future is there to be cancelled.
-    let call = call.subscriber(on_progress_fn(move |_, _| held.open()));
     let future = call.start().unwrap();
     sender.send(future.clone()).unwrap();
-    gate.pass();
-    assert_cancelled_soon(&future);
+    assert_cancelled(&future, "by its own subscriber");
     bed.server.clear_faults();
     bed.server.close_connections();
     bed.assert_clean(&[]);
     bed.assert_works();
-}
-
-/// It is cancelled at the first or second progress: the third would never come, so the first wait is repeated by hand.
-fn assert_cancelled_soon(future: &TransferFuture) {
-    match future.result(Duration::from_secs(1)) {
-        Err(error) if error.kind() == ErrorKind::WaitTimeout => {
-            panic!("the subscriber's cancel was not heard: {:?}", future.meta());
-        }
-        result => assert_eq!(kind(result), ErrorKind::Cancelled),
-    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use common::io::{Latch, Pattern, Sink};
 use common::{Bed, LIMIT, PART, Witness, assert_files, child, kind, runtime};
+use futures_util::future::join_all;
 use futures_util::{FutureExt, StreamExt};
 use parking_lot::Mutex;
 use xfer_facade::{
@@ -363,8 +364,9 @@ fn events_can_be_heard_by_any_number_of_listeners() {
     let listeners: Vec<_> = (0..3).map(|_| future.events()).collect();
     gate.open();
     runtime().block_on(async {
-        for listener in listeners {
-            let events: Vec<TransferEvent> = listener.collect().await;
+        // All at once: one that is heard only when another has ended may have missed some.
+        let all = join_all(listeners.into_iter().map(StreamExt::collect::<Vec<TransferEvent>>)).await;
+        for events in all {
             let mut total = 0;
             let (last, before) = events.split_last().unwrap();
             for event in before {
@@ -382,10 +384,12 @@ fn events_can_be_heard_by_any_number_of_listeners() {
     bed.assert_clean(&["target"]);
 }
 
-/// Uploads and downloads that are held at the store until the gate opens.
+/// Three uploads, which are open, and three downloads that are held at the store until the gate opens.
 fn held(bed: &Bed) -> (Gate, Vec<TransferFuture>) {
     bed.object("down", 1, 3 * PART);
-    let gate = Gate::new();
+    let (gate, all) = (Gate::new(), Gate::new());
+    // No upload goes on before all have come: the parts of two could take all the slots.
+    let opening = bed.server.inject(FaultRule::on(Op::CreateMultipartUpload).then(Action::Hold(all.clone())));
     for op in [Op::UploadPart, Op::GetObject] {
         bed.server.inject(FaultRule::on(op).then(Action::Hold(gate.clone())));
     }
@@ -395,7 +399,11 @@ fn held(bed: &Bed) -> (Gate, Vec<TransferFuture>) {
         futures.push(bed.manager.upload(&source, bed.bucket(), &format!("up {index}")).start().unwrap());
         futures.push(bed.manager.download(bed.bucket(), "down", bed.path("target")).start().unwrap());
     }
+    assert!(all.arrived_blocking(3, LIMIT));
+    opening.remove();
+    all.open();
     assert!(gate.arrived_blocking(6, LIMIT));
+    common::eventually("all uploads are open", || bed.server.open_uploads().len() == 3);
     (gate, futures)
 }
 

@@ -12,7 +12,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, future};
 use common::io::{Then, WriteThen};
-use common::peers::{Answer, Peer};
+use common::peers::{Answer, Peer, Refusing};
 use common::{Bed, LIMIT, PART, client_of, manager_of, quick_retries};
 use parking_lot::Mutex;
 use xfer_facade::{
@@ -150,8 +150,9 @@ fn provoke(kind: ErrorKind) -> Error {
             failed(Lab::with(|client| client.endpoint_url(nowhere)).upload(&b"x"[..]))
         }
         K::Connect => {
-            let gone = Peer::proxy(None).authority();
-            let proxy = ProxyPolicy::Explicit { url: format!("http://me:{PASSWORD}@{gone}"), no_proxy: String::new() };
+            let gone = Refusing::new();
+            let url = format!("http://me:{PASSWORD}@{}", gone.authority());
+            let proxy = ProxyPolicy::Explicit { url, no_proxy: String::new() };
             failed(Lab::with(|client| client.proxy(proxy)).upload(&b"x"[..]))
         }
         K::Tls => {

@@ -438,10 +438,10 @@ fn a_start_that_is_refused_tells_nobody() {
     bed.assert_clean(&[]);
 }
 
-/// How often progress is told of a transfer that takes a second or more, by a manager with this interval; and how long it took.
+/// How often progress is told of a transfer that takes two seconds or more, by a manager with this interval; and how long it took.
 fn reports(interval: Option<Duration>) -> (u128, Duration) {
     let size = 1_000_000;
-    let bed = Bed::with(|server| server.bandwidth_per_connection(size), |client| client);
+    let bed = Bed::with(|server| server.bandwidth_per_connection(size / 2), |client| client);
     bed.object("k", 1, size);
     let manager = match interval {
         None => bed.manager.clone(),

@@ -252,12 +252,17 @@ fn connections_that_are_kept_for_one_host_give_way_to_those_for_another() {
     let stores =
         ["127.0.0.1", "localhost"].map(|host| common::serializer_at(&bed.server, &format!("http://{host}:{port}")));
     let (sender, ended) = mpsc::channel();
+    // Nothing is answered before all have come, so that those for the first name need all connections.
+    let gate = Gate::new();
+    bed.server.inject(FaultRule::any().then(Action::Hold(gate.clone())));
     for index in 0..60 {
         let key = format!("{index}");
         let data = pattern::bytes(index, 1000);
         let call = Call::upload(&stores[index as usize / 3 % 2], data, bed.bucket(), &key, ExtraArgs::new()).unwrap();
         drop(system.submit(&call, &Tuning::default(), Box::new(Ended(sender.clone()))).unwrap());
     }
+    assert!(gate.arrived_blocking(3, LIMIT));
+    gate.open();
     for _ in 0..60 {
         ended.recv_timeout(LIMIT).unwrap().unwrap();
     }
@@ -310,10 +315,15 @@ fn one_futures_wait_costs_no_thread() {
 fn many_uploads_are_begun_no_sooner_than_others_end() {
     let bed = Bed::with(|server| server, |client| client.max_connections(4));
     let source = bed.file("source", 1, 2 * PART);
-    let gate = Gate::new();
+    let (gate, all) = (Gate::new(), Gate::new());
+    // None goes on before all have come: the parts of two would take all connections.
+    let opening = bed.server.inject(FaultRule::on(Op::CreateMultipartUpload).then(Action::Hold(all.clone())));
     let held = bed.server.inject(FaultRule::on(Op::UploadPart).then(Action::Hold(gate.clone())));
     let start = |index| bed.manager.upload(&source, bed.bucket(), &format!("k{index}")).start().unwrap();
     let futures: Vec<TransferFuture> = (0..60).map(start).collect();
+    assert!(all.arrived_blocking(4, LIMIT), "all connections open uploads");
+    opening.remove();
+    all.open();
     assert!(gate.arrived_blocking(4, LIMIT), "all connections have parts to send");
     // Each has its file open, and is in the store until it ends.
     let begun = bed.server.open_uploads().len();

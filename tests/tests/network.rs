@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use common::peers::{Answer, Asked, Peer};
+use common::peers::{Answer, Asked, Peer, Refusing};
 use common::{LIMIT, PART, child, client_of, kind, manager_of, quick_retries};
 use xfer_facade::{
     DownloadTarget, ErrorKind, ProxyPolicy, RetryPolicy, S3Client, S3ClientBuilder, TransferManager, TransferOutcome,
@@ -133,8 +133,8 @@ fn a_proxy_that_refuses_says_so_without_its_password() {
     }
     assert_eq!(plain.stats().total() + tls.stats().total(), 0);
     // One that is not there.
-    let gone = Peer::proxy(None).url();
-    let policy = ProxyPolicy::Explicit { url: gone, no_proxy: String::new() };
+    let gone = Refusing::new();
+    let policy = ProxyPolicy::Explicit { url: format!("http://{}", gone.authority()), no_proxy: String::new() };
     let error = upload(client_of(&plain).proxy(policy)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Connect, "{error}");
 }

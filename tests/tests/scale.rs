@@ -119,7 +119,9 @@ fn a_transfer_that_waits_takes_little_memory() {
     eprintln!("submitted in {first:?} each, the second half in {second:?}; with all that the actors do, {all:?}");
     eprintln!("by tenths: {tenths:?}");
     assert!((200..2048).contains(&each), "{each} bytes for each transfer that waits");
-    assert!(tenths[9] < tenths[0] * 3, "submitting becomes slower: {tenths:?}");
+    // Of several the quickest: what else the machine does only adds to them.
+    let quickest = |tenths: &[Duration]| tenths.iter().min().copied().unwrap();
+    assert!(quickest(&tenths[7..]) < quickest(&tenths[..3]) * 3, "submitting becomes slower: {tenths:?}");
     let begun = computed();
     disperse(&bed, &gate);
     eprintln!("cancelled in {:?} each", (computed() - begun) / count as u32);
@@ -156,12 +158,18 @@ fn rounds_of_transfers_leave_memory_as_it_was() {
     let bed = Bed::new();
     let mut after = Vec::new();
     for _ in 0..rounds {
+        // All of a round are there before the first one ends: how many wait at once is not left to who gets the processor.
+        let gate = Gate::new();
+        let held = bed.server.inject(FaultRule::any().then(Action::Hold(gate.clone())));
         let futures: Vec<TransferFuture> = (0..in_each)
             .map(|index| match index % 4 {
                 0 => begin(&bed, index),
                 _ => bed.manager.delete(bed.bucket(), &format!("nothing/{index}")).start().unwrap(),
             })
             .collect();
+        settled(&bed.client.actors().unwrap());
+        held.remove();
+        gate.open();
         for future in &futures {
             future.result(patience()).unwrap();
         }

@@ -141,7 +141,7 @@ fn what_waits_for_an_actor_waits_until_it_is_started_anew() {
 #[test]
 fn an_actor_that_fails_too_often_is_started_anew() {
     // Each of the five spends its restarts in place; the guardian's own budget is just enough for all of them.
-    let policy = RestartPolicy { backoff_base: Duration::from_millis(1), ..RestartPolicy::default() };
+    let policy = RestartPolicy { window: LIMIT, backoff_base: Duration::from_millis(1), ..RestartPolicy::default() };
     let pair = Pair::half_way(policy);
     let before = pair.bed.client.actors().unwrap().coordinator().unwrap();
     for role in Role::ALL {

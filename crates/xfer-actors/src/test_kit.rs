@@ -19,7 +19,7 @@ use crate::transport::{SharedTransport, TransportConfig};
 use xfer_core::args::ExtraArgs;
 
 /// Far longer than anything takes here: it only turns a hang into a failure.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A serializer of unsigned requests to nowhere.
 pub(crate) fn serializer() -> Arc<RequestSerializer> {

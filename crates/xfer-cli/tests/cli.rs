@@ -11,7 +11,7 @@ use serde_json::Value;
 use xfer_tests::{Action, FaultRule, Gate, Op, ServerHandle, TestServer, pattern};
 
 /// How long anything here may take on a busy machine.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(300);
 
 /// The program with nothing of this machine's configuration, and with the server's keys.
 fn xfer(server: &ServerHandle) -> Command {

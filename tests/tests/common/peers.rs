@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
+use tokio::net::TcpSocket;
 
 use super::LIMIT;
 
@@ -159,6 +160,23 @@ impl Drop for Peer {
         if let Some(accepting) = self.accepting.take() {
             let _ = accepting.join();
         }
+    }
+}
+
+/// An address that refuses connections, for as long as this is there: the port is taken, and nobody listens. One that was let go of could be
+/// given to somebody else, or to the very connection that is to be refused.
+pub(crate) struct Refusing(TcpSocket);
+
+impl Refusing {
+    pub(crate) fn new() -> Refusing {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        Refusing(socket)
+    }
+
+    /// `127.0.0.1:port`.
+    pub(crate) fn authority(&self) -> String {
+        self.0.local_addr().unwrap().to_string()
     }
 }
 

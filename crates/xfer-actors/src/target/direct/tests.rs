@@ -66,7 +66,7 @@ async fn many_parts_share_few_blocks() {
     let bounds: Vec<u64> =
         (0..=3 * (BlockSupply::MEMORY / BLOCK) as u64).map(|part| part * (BLOCK as u64 + 1)).collect();
     let bytes =
-        tokio::time::timeout(Duration::from_secs(60), written(&bounds, 100_000)).await.expect("none waits for ever");
+        tokio::time::timeout(Duration::from_secs(300), written(&bounds, 100_000)).await.expect("none waits for ever");
     assert!(bytes == pattern(0, *bounds.last().unwrap() as usize));
 }
 

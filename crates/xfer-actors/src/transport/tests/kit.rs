@@ -22,7 +22,7 @@ pub(super) fn lane<F: Future>(test: F) -> F::Output {
     out
 }
 
-/// Ends the process if a test takes a minute: tokio's clock may be paused, so its timers cannot do this.
+/// Ends the process if a test takes five minutes: tokio's clock may be paused, so its timers cannot do this.
 struct Watchdog {
     _alive: std::sync::mpsc::Sender<()>,
 }
@@ -32,7 +32,7 @@ impl Watchdog {
         let (alive, gone) = std::sync::mpsc::channel::<()>();
         let name = std::thread::current().name().unwrap_or("?").to_owned();
         std::thread::spawn(move || {
-            if gone.recv_timeout(Duration::from_secs(60)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            if gone.recv_timeout(Duration::from_secs(300)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
                 let _ = io::Write::write_all(&mut io::stderr(), format!("{name} hangs\n").as_bytes());
                 std::process::abort();
             }
